@@ -1,0 +1,17 @@
+/** The oldest Node.js this project runs on: type stripping is stable and `await using` native from here. */
+const MINIMUM = [24, 12] as const;
+
+/**
+ * Throws unless the running Node.js is at least 24.12.
+ *
+ * `npm ci --omit=optional` leaves out the pinned runtime, and scripts would then run on whatever Node.js the machine has;
+ * this makes that loud.
+ */
+export function assertRuntime(version: string = process.versions.node): void {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major > MINIMUM[0] || (major === MINIMUM[0] && minor >= MINIMUM[1])) return;
+  throw new Error(
+    `cedar-pdp needs Node.js ${MINIMUM.join('.')} or newer and is running on ${version}. ` +
+      'Run it through npm (npm start, npm test), which uses the runtime that the install brings, or install Node.js 24.',
+  );
+}
