@@ -1,0 +1,40 @@
+/** A fact as policies can read it: Cedar's JSON without null, floats or escapes (`__entity`, `__extn`). */
+export type AttributeValue = string | number | boolean | readonly AttributeValue[] | AttributeRecord;
+
+/** Facts by name. */
+export interface AttributeRecord {
+  readonly [name: string]: AttributeValue;
+}
+
+/** What the facts of an information point are about. */
+export type AttributeSubject = 'user' | 'device' | 'workload';
+
+/** What an information point knew about one subject. */
+export interface AttributeAnswer {
+  /** `absent`: the source answered that it does not know the subject. */
+  readonly status: 'found' | 'absent';
+  readonly attributes: AttributeRecord;
+  /** Groups the subject belongs to; they become Cedar parents. */
+  readonly groups: readonly string[];
+  /** Unix ms at which the source observed the facts. */
+  readonly observedAt: number;
+  /** Unix ms until which the facts may be used. */
+  readonly freshUntil: number;
+}
+
+/** An answer together with where it came from: what records and caches need. */
+export interface AttributeFact extends AttributeAnswer {
+  readonly source: string;
+  readonly subject: AttributeSubject;
+  readonly subjectId: string;
+}
+
+/** A source that could not answer, where its configuration says to go on without it. */
+export interface AttributeOmission {
+  readonly source: string;
+  readonly subject: AttributeSubject;
+  readonly subjectId: string;
+  readonly status: 'omitted';
+  /** Why it could not answer. */
+  readonly detail: string;
+}

@@ -1,0 +1,129 @@
+import type { AccessRequest } from './access-request.ts';
+import { type Refusal, isRefusal, refuse } from './decision.ts';
+
+/** The one reading of a request's address that policies, caches and records use. */
+export interface CanonicalRequest {
+  readonly method: string;
+  /** Percent-encoded path in RFC 3986 normal form, without query. */
+  readonly path: string;
+  /** Lower-case host, without default port or trailing dot. */
+  readonly host: string;
+}
+
+const MAX_PATH_LENGTH = 8192;
+const MAX_HOST_LENGTH = 262;
+
+/**
+ * Reads method, path and host in the one canonical way, or refuses what could be read in two.
+ *
+ * No URL library is involved: they fold `..`, `\` and `//`, which is how decision points came to disagree with backends
+ * (CVE-2026-26205, CVE-2026-42274, CVE-2021-31920).
+ */
+export function canonicalise(request: AccessRequest): CanonicalRequest | Refusal {
+  const { method, scheme } = request.http;
+  if (!/^[A-Z][A-Z0-9_-]{0,31}$/.test(method))
+    return refuse('request_malformed', 'the method is not an upper-case HTTP token');
+  const path = canonicalPath(request.http.path);
+  if (typeof path !== 'string') return path;
+  const host = canonicalHost(request.http.host, scheme);
+  if (typeof host !== 'string') return host;
+  const headers = checkHeaderNames(request);
+  return headers !== undefined && isRefusal(headers) ? headers : { method, path, host };
+}
+
+/** Canonical path without query, or `path_ambiguous`. Idempotent on its results. */
+export function canonicalPath(raw: string): string | Refusal {
+  if (raw.length > MAX_PATH_LENGTH)
+    return refuse('path_ambiguous', `the path is longer than ${MAX_PATH_LENGTH} characters`);
+  const query = raw.indexOf('?');
+  const path = query === -1 ? raw : raw.slice(0, query);
+  if (!path.startsWith('/')) return refuse('path_ambiguous', "the path does not start with '/'");
+  // Printable ASCII only, and none of the characters that backends disagree on.
+  if (!/^[!-~]*$/.test(raw))
+    return refuse('path_ambiguous', 'the path holds a space, a control or a non-ASCII character');
+  if (raw.includes('#')) return refuse('path_ambiguous', "the path holds a fragment '#'");
+  if (/[;\\"<>^`{|}]/.test(path))
+    return refuse('path_ambiguous', 'the path holds one of ; \\ " < > ^ ` { | }');
+  if (path.includes('//')) return refuse('path_ambiguous', "the path holds an empty segment '//'");
+  const decoded = normaliseEscapes(path);
+  if (typeof decoded !== 'string') return decoded;
+  if (/\/\.{1,2}(?:\/|$)/.test(decoded))
+    return refuse('path_ambiguous', "the path holds a '.' or '..' segment");
+  return decoded;
+}
+
+const UNRESERVED = /[A-Za-z0-9._~-]/;
+
+/** RFC 3986 §6.2.2: unreserved characters decoded, hex in upper case; refuses escapes that a backend might decode to structure. */
+function normaliseEscapes(path: string): string | Refusal {
+  if (!path.includes('%')) return path;
+  let ambiguous: string | undefined;
+  const result = path.replace(/%(..?)?/g, (escape, digits: string | undefined, offset: number) => {
+    if (digits === undefined || !/^[0-9A-Fa-f]{2}$/.test(digits)) {
+      ambiguous ??= 'the path holds an incomplete percent escape';
+      return escape;
+    }
+    const code = Number.parseInt(digits, 16);
+    const character = String.fromCharCode(code);
+    if (code < 0x20 || code === 0x7f) ambiguous ??= 'the path holds an encoded control character';
+    if ('/\\;?#'.includes(character)) ambiguous ??= `the path holds an encoded '${character}'`;
+    if (character === '%' && /^[0-9A-Fa-f]{2}/.test(path.slice(offset + 3)))
+      ambiguous ??= 'the path is encoded twice';
+    return UNRESERVED.test(character) ? character : `%${digits.toUpperCase()}`;
+  });
+  // An escaped '%' whose neighbour only decoded into a hex digit now is a second encoding too.
+  if (ambiguous === undefined && /%25[0-9A-Fa-f]{2}/.test(result)) ambiguous = 'the path is encoded twice';
+  return ambiguous === undefined ? result : refuse('path_ambiguous', ambiguous);
+}
+
+/** Canonical host, or `host_ambiguous`. `scheme` decides which port is the default one. Idempotent on its results. */
+export function canonicalHost(raw: string, scheme: string): string | Refusal {
+  if (raw.length === 0) return refuse('host_ambiguous', 'the request names no host');
+  if (raw.length > MAX_HOST_LENGTH) return refuse('host_ambiguous', 'the host is too long');
+  const match =
+    /^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)(\.)?(?::([0-9]{1,5}))?$/.exec(
+      raw,
+    );
+  const name = match?.[1];
+  if (name === undefined || name.includes('..'))
+    return refuse('host_ambiguous', 'the host is not a plain host name or address');
+  if (name.startsWith('[') && match?.[2] !== undefined)
+    return refuse('host_ambiguous', 'the host ends an address with a dot');
+  const lower = name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+  if (match?.[3] === undefined) return lower;
+  const port = Number(match[3]);
+  if (port === 0 || port > 65_535) return refuse('host_ambiguous', 'the port of the host is out of range');
+  const isDefault = (scheme === 'https' && port === 443) || (scheme === 'http' && port === 80);
+  return isDefault ? lower : `${lower}:${port}`;
+}
+
+const HEADER_NAME = /^:?[a-z0-9!#$%&'*+.^_`|~-]+$/;
+const MAX_HEADERS = 200;
+
+/**
+ * Refuses header names that are not plain lower-case tokens after Envoy's own lower-casing, and more names than any honest
+ * client sends. Which fields must be single is each consumer's own rule.
+ */
+function checkHeaderNames(request: AccessRequest): Refusal | undefined {
+  const { headers } = request.http;
+  if (headers.size > MAX_HEADERS) return refuse('header_ambiguous', `more than ${MAX_HEADERS} header fields`);
+  for (const name of headers.names()) {
+    if (!HEADER_NAME.test(name))
+      return refuse('header_ambiguous', 'a header name holds characters outside of RFC 9110 tokens');
+  }
+  return undefined;
+}
+
+/** The single value of a security-relevant header. `undefined`: absent. Refuses duplicates and `_` spellings of the name. */
+export function singleHeader(
+  request: AccessRequest,
+  name: string,
+  conflict: Refusal,
+): string | Refusal | undefined {
+  const { headers } = request.http;
+  const values = headers.values(name);
+  if (values.length > 1) return conflict;
+  if (headers.hasUnderscoreTwin(name))
+    return refuse('header_ambiguous', `'${name}' is also sent with underscores`);
+  return values[0];
+}

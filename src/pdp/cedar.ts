@@ -1,0 +1,210 @@
+import { createRequire } from 'node:module';
+import type * as CedarWasm from '@cedar-policy/cedar-wasm/nodejs';
+import type { CedarRequest, Evaluation } from './evaluation.ts';
+import { PdpError } from './errors.ts';
+import type { SchemaJson } from './schema-shape.ts';
+
+type Wasm = typeof CedarWasm;
+
+const requireModule = createRequire(import.meta.url);
+const MODULE = '@cedar-policy/cedar-wasm/nodejs';
+
+/** Cedar's word on one text, with the byte offset that it points at, where it points. */
+export interface CedarComplaint {
+  readonly message: string;
+  /** UTF-8 byte offset into the text that was given. */
+  readonly offset?: number;
+}
+
+/** A complaint about one policy of a set. */
+export interface PolicyComplaint extends CedarComplaint {
+  readonly policyId: string;
+}
+
+/** A policy in Cedar's JSON format, as far as we look at it. */
+export interface ParsedPolicy {
+  readonly effect: 'permit' | 'forbid';
+  readonly annotations?: { readonly [name: string]: string | null };
+}
+
+/** What a set is evaluated with. */
+export interface CompiledTexts {
+  readonly schema: string;
+  readonly policies: { readonly [id: string]: string };
+}
+
+/**
+ * One instance of the Cedar engine (cedar-wasm), with one policy set and schema loaded.
+ *
+ * WebAssembly code cannot see its own stack limit: input that is nested deeply enough traps, and a trapped instance fails every
+ * later call. So each loaded set has its own instance, a trap denies the request it happened in, and the instance is replaced
+ * before the next one.
+ */
+export class CedarEngine {
+  #wasm: Wasm;
+  readonly #texts: CompiledTexts;
+  #trapped = false;
+  /** How often the instance had to be replaced. */
+  rebuilds = 0;
+
+  private constructor(wasm: Wasm, texts: CompiledTexts) {
+    this.#wasm = wasm;
+    this.#texts = texts;
+  }
+
+  /** Loads a set that was validated before. Throws `PdpError` `engine_fault` where the engine cannot hold it. */
+  static load(texts: CompiledTexts): CedarEngine {
+    const engine = new CedarEngine(newInstance(), texts);
+    engine.#preparse();
+    return engine;
+  }
+
+  /**
+   * Evaluates one request against the loaded set; the request is validated against the schema.
+   * Throws `PdpError`: `engine_fault` on a trap, `attribute_refused` where the schema refuses the request's data.
+   */
+  evaluate(request: CedarRequest): Evaluation {
+    this.#healIfTrapped();
+    let answer: CedarWasm.AuthorizationAnswer;
+    try {
+      answer = this.#wasm.statefulIsAuthorized({
+        ...(request as object as Pick<CedarWasm.StatefulAuthorizationCall, keyof CedarRequest>),
+        preparsedSchemaName: 'schema',
+        validateRequest: true,
+        preparsedPolicySetId: 'policies',
+      });
+    } catch (error) {
+      this.#trapped = isTrap(error);
+      throw new PdpError(
+        'engine_fault',
+        `Cedar ${this.#trapped ? 'trapped' : 'refused the call'}: ${String(error)}`,
+        { cause: error },
+      );
+    }
+    if (answer.type === 'failure') throw new PdpError('attribute_refused', messagesOf(answer.errors));
+    const { decision, diagnostics } = answer.response;
+    return {
+      verdict: decision === 'allow' ? 'permit' : 'deny',
+      // Cedar hands both out in random order.
+      policies: diagnostics.reason.toSorted(),
+      errors: [...new Set(diagnostics.errors.map((error) => error.policyId))].sort(),
+    };
+  }
+
+  #healIfTrapped(): void {
+    if (!this.#trapped) return;
+    this.#wasm = newInstance();
+    this.#preparse();
+    this.#trapped = false;
+    this.rebuilds += 1;
+  }
+
+  #preparse(): void {
+    const schema = this.#wasm.preparseSchema('schema', this.#texts.schema);
+    const policies = this.#wasm.preparsePolicySet('policies', { staticPolicies: this.#texts.policies });
+    for (const answer of [schema, policies]) {
+      if (answer.type === 'failure') throw new PdpError('engine_fault', messagesOf(answer.errors));
+    }
+  }
+}
+
+/**
+ * Checks texts, in an instance of its own that is thrown away: whatever is wrong with them cannot hurt what is being served.
+ * Every method reports a trap as a complaint.
+ */
+export class CedarChecker {
+  readonly #wasm: Wasm = newInstance();
+
+  /** Parses a schema in Cedar's own syntax. */
+  schema(text: string): { readonly json: SchemaJson } | { readonly complaints: readonly CedarComplaint[] } {
+    return this.#guard(() => {
+      const answer = this.#wasm.schemaToJsonWithResolvedTypes(text);
+      return answer.type === 'success'
+        ? { json: answer.json as SchemaJson }
+        : { complaints: answer.errors.map(complaintOf) };
+    });
+  }
+
+  /** Parses one policy statement. */
+  policy(text: string): { readonly json: ParsedPolicy } | { readonly complaints: readonly CedarComplaint[] } {
+    return this.#guard(() => {
+      const answer = this.#wasm.policyToJson(text);
+      return answer.type === 'success'
+        ? { json: answer.json }
+        : { complaints: answer.errors.map(complaintOf) };
+    });
+  }
+
+  /** Validates parsed policies against the schema, in strict mode. */
+  validate(texts: CompiledTexts): {
+    readonly errors: readonly PolicyComplaint[];
+    readonly warnings: readonly PolicyComplaint[];
+  } {
+    const result = this.#guard(() => {
+      const answer = this.#wasm.validate({
+        validationSettings: { mode: 'strict' },
+        schema: texts.schema,
+        policies: { staticPolicies: texts.policies },
+      });
+      if (answer.type === 'failure') return { complaints: answer.errors.map(complaintOf) };
+      return {
+        errors: answer.validationErrors.map(policyComplaintOf),
+        warnings: answer.validationWarnings.map(policyComplaintOf),
+      };
+    });
+    if (!('complaints' in result)) return result;
+    return { errors: result.complaints.map((complaint) => ({ ...complaint, policyId: '' })), warnings: [] };
+  }
+
+  /** Checks entities against the schema. */
+  entities(entities: readonly object[], schema: string): readonly CedarComplaint[] {
+    const result = this.#guard(() => {
+      const answer = this.#wasm.checkParseEntities({ entities: entities as CedarWasm.Entities, schema });
+      return { complaints: answer.type === 'failure' ? answer.errors.map(complaintOf) : [] };
+    });
+    return result.complaints;
+  }
+
+  #guard<T extends object>(run: () => T): T | { complaints: CedarComplaint[] } {
+    try {
+      return run();
+    } catch (error) {
+      const why = isTrap(error)
+        ? 'it is nested deeper or chained longer than the engine can hold'
+        : String(error);
+      return { complaints: [{ message: why }] };
+    }
+  }
+}
+
+/** Versions of the engine and of the Cedar language: what a record needs for replay. */
+export function cedarVersions(): { readonly engine: string; readonly language: string } {
+  const wasm = requireModule(MODULE) as Wasm;
+  return { engine: wasm.getCedarVersion(), language: wasm.getCedarLangVersion() };
+}
+
+/** cedar-wasm keeps its state per module instance: dropping it from the cache and loading it again gives an independent one. */
+function newInstance(): Wasm {
+  delete requireModule.cache[requireModule.resolve(MODULE)];
+  return requireModule(MODULE) as Wasm;
+}
+
+function isTrap(error: unknown): boolean {
+  // The JS side of a stack overflow is a RangeError; the instance is just as unusable afterwards.
+  return error instanceof Error && (error.name === 'RuntimeError' || error instanceof RangeError);
+}
+
+function complaintOf(error: CedarWasm.DetailedError): CedarComplaint {
+  const location = error.sourceLocations?.[0];
+  const expected = location?.label ? ` (${location.label})` : '';
+  const help = error.help ? `; ${error.help}` : '';
+  return { message: `${error.message}${expected}${help}`, ...(location && { offset: location.start }) };
+}
+
+function policyComplaintOf(error: CedarWasm.ValidationError): PolicyComplaint {
+  return { ...complaintOf(error.error), policyId: error.policyId };
+}
+
+function messagesOf(errors: readonly CedarWasm.DetailedError[]): string {
+  return errors.map((error) => error.message).join('; ');
+}

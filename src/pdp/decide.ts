@@ -1,0 +1,161 @@
+import type { CallScope } from './call-scope.ts';
+import { canonicalise } from './canonical.ts';
+import type { AccessRequest } from './access-request.ts';
+import { type Decision, type Refusal, denyFor, isRefusal } from './decision.ts';
+import { GROUP_TYPES } from './entities.ts';
+import { PdpError } from './errors.ts';
+import type { AttributeSource, Clock, Observer, PolicySnapshotSource, Recorder } from './ports.ts';
+import { type Authenticators, createAuthenticate } from './stages/authenticate.ts';
+import { bind } from './stages/bind.ts';
+import { type Concluding, createConclude } from './stages/conclude.ts';
+import { type Evaluating, createEvaluate } from './stages/evaluate.ts';
+import { createGather } from './stages/gather.ts';
+import type { DecisionTrace, Envelope, Evaluated, Received, Stage } from './trace.ts';
+
+/** What a decision point is made of. */
+export interface DecisionPointParts extends Authenticators, Omit<Evaluating, 'clock'>, Concluding {
+  readonly clock: Clock;
+  readonly snapshots: PolicySnapshotSource;
+  readonly sources: readonly AttributeSource[];
+  readonly recorder: Recorder;
+  readonly observer: Observer;
+}
+
+/** One check as a protocol hands it over. */
+export interface Incoming {
+  readonly envelope: Envelope;
+  /** The decoded question, or why it could not be decoded. */
+  readonly question: AccessRequest | Refusal;
+  readonly scope: CallScope;
+  /** Microseconds that decoding took. */
+  readonly decodeUs: number;
+}
+
+/** Decides and records; everything between a protocol's `decode` and `encode`. */
+export interface DecisionPoint {
+  /** Answers one check. Never rejects: every fault is a deny with its reason. The record is safe when it resolves. */
+  decide(incoming: Incoming): Promise<DecisionTrace>;
+}
+
+/** Makes a decision point. */
+export function createDecisionPoint(parts: DecisionPointParts): DecisionPoint {
+  const stages = {
+    authenticate: createAuthenticate(parts),
+    gather: createGather({ ...parts, groupTypes: GROUP_TYPES }),
+    evaluate: createEvaluate(parts),
+    conclude: createConclude(parts),
+  };
+  return {
+    async decide(incoming) {
+      const walk = new Walk(incoming, parts.clock);
+      const received = await walk.through('decode', incoming.envelope, (envelope) =>
+        receive(envelope, incoming.question),
+      );
+      const authenticated = await walk.through('authenticate', received, stages.authenticate);
+      const informed = await walk.through('gather', authenticated, (value) =>
+        stages.gather(value, incoming.scope),
+      );
+      const bound = await walk.through('bind', informed, bind);
+      const evaluated = await walk.through('evaluate', bound, stages.evaluate);
+      const trace = walk.conclude(evaluated, stages.conclude);
+      const recorded = await walk.record(trace, parts.recorder);
+      parts.observer.checked(recorded);
+      return recorded;
+    },
+  };
+}
+
+function receive(envelope: Envelope, question: AccessRequest | Refusal): Received | Refusal {
+  if (isRefusal(question)) return question;
+  const canonical = canonicalise(question);
+  return isRefusal(canonical) ? canonical : { ...envelope, request: question, canonical };
+}
+
+/** One check on its way through the stages: what is known so far, and how long each stage took. */
+class Walk {
+  readonly #clock: Clock;
+  readonly #scope: CallScope;
+  readonly #timings: Partial<Record<Stage, number>>;
+  #reached: Envelope & Partial<Evaluated>;
+  #stage: Stage = 'decode';
+
+  constructor({ envelope, question, scope, decodeUs }: Incoming, clock: Clock) {
+    this.#clock = clock;
+    this.#scope = scope;
+    this.#timings = { decode: decodeUs };
+    this.#reached = isRefusal(question) ? envelope : { ...envelope, request: question };
+  }
+
+  /** Runs a stage on the value of the one before. A refusal passes through; a fault becomes one. */
+  async through<In extends Envelope, Out extends In>(
+    stage: Stage,
+    input: In | Refusal,
+    run: (value: In) => Out | Refusal | Promise<Out | Refusal>,
+  ): Promise<Out | Refusal> {
+    if (isRefusal(input)) return input;
+    const interruption = this.#scope.interruption();
+    if (interruption) return interruption;
+    this.#stage = stage;
+    const started = this.#clock.monotonic();
+    const output = await settle(() => run(input));
+    this.#time(stage, started);
+    if (!isRefusal(output)) this.#reached = output;
+    return output;
+  }
+
+  /** Ends the way: the decision of a finished walk, or the deny of a refusal. */
+  conclude(evaluated: Evaluated | Refusal, run: (value: Evaluated) => Decision): DecisionTrace {
+    const started = this.#clock.monotonic();
+    const interruption = this.#scope.interruption();
+    let decision: Decision;
+    if (isRefusal(evaluated)) decision = denyFor(evaluated, this.#reached.snapshot?.digest);
+    else if (interruption) decision = denyFor(interruption, evaluated.snapshot.digest);
+    else decision = this.#concluded(evaluated, run);
+    this.#time('conclude', started);
+    const latencyUs = (this.#clock.monotonic() - this.#reached.startedAt) * 1000;
+    return { ...this.#reached, decision, stage: this.#stage, timings: this.#timings, latencyUs };
+  }
+
+  #concluded(evaluated: Evaluated, run: (value: Evaluated) => Decision): Decision {
+    try {
+      return run(evaluated);
+    } catch (error) {
+      return denyFor(refusalOf(error), evaluated.snapshot.digest);
+    }
+  }
+
+  /** Records the trace. That is not tied to the call any more, so a cancelled one is recorded too. No record, no permit. */
+  async record(trace: DecisionTrace, recorder: Recorder): Promise<DecisionTrace> {
+    const started = this.#clock.monotonic();
+    try {
+      await recorder.record(trace);
+      return trace;
+    } catch (error) {
+      const detail = (error as Error).message;
+      const decision = denyFor({ refusal: 'audit_unavailable', detail }, trace.decision.snapshot);
+      return { ...trace, stage: 'record', decision };
+    } finally {
+      this.#time('record', started);
+    }
+  }
+
+  #time(stage: Stage, started: number): void {
+    this.#timings[stage] = (this.#timings[stage] ?? 0) + (this.#clock.monotonic() - started) * 1000;
+  }
+}
+
+async function settle<T extends object>(run: () => T | Refusal | Promise<T | Refusal>): Promise<T | Refusal> {
+  try {
+    return await run();
+  } catch (error) {
+    return refusalOf(error);
+  }
+}
+
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof PdpError) return { refusal: error.reason, detail: error.message };
+  return {
+    refusal: 'internal',
+    detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+  };
+}

@@ -1,0 +1,119 @@
+/**
+ * Why a check was denied: a closed union. A new reason does not compile until `api/status.ts` gives it a gRPC code, an HTTP
+ * status and a public message.
+ */
+export const DENY_REASONS = [
+  // Cedar decided
+  'no_permit',
+  'policy_forbids',
+  'step_up_required',
+  'authentication_required',
+  'policy_error',
+  // the question itself
+  'request_malformed',
+  'path_ambiguous',
+  'host_ambiguous',
+  'header_ambiguous',
+  'no_binding',
+  'body_truncated',
+  // who asks
+  'caller_not_allowed',
+  'evidence_conflict',
+  'credentials_conflict',
+  'token_malformed',
+  'token_issuer_unknown',
+  'token_type_refused',
+  'token_algorithm_refused',
+  'token_key_unknown',
+  'token_signature_invalid',
+  'token_audience_wrong',
+  'token_expired',
+  'token_not_yet_valid',
+  'token_claims_refused',
+  'token_unverifiable',
+  'device_assertion_invalid',
+  // facts and faults
+  'attribute_unavailable',
+  'attribute_refused',
+  'policies_unavailable',
+  'engine_fault',
+  'audit_unavailable',
+  'deadline_exceeded',
+  'cancelled',
+  'overloaded',
+  'shutting_down',
+  'internal',
+] as const;
+
+/** A reason for a deny. */
+export type DenyReason = (typeof DENY_REASONS)[number];
+
+/** The one reason for a permit. */
+export const PERMIT_REASON = 'permitted';
+
+/** Why a decision came out as it did. */
+export type Reason = DenyReason | typeof PERMIT_REASON;
+
+/** A refusal by a stage before or after Cedar. `detail` is for operators and records; it never reaches the client. */
+export interface Refusal {
+  readonly refusal: DenyReason;
+  readonly detail?: string;
+}
+
+/** Makes a {@link Refusal}. */
+export function refuse(refusal: DenyReason, detail?: string): Refusal {
+  return detail === undefined ? { refusal } : { refusal, detail };
+}
+
+/** Tells a refusal from a stage's value. */
+export function isRefusal(value: object): value is Refusal {
+  return 'refusal' in value;
+}
+
+/** Advice that policies attach to a deny by `@advice`; the wire turns it into a challenge (RFC 6750, RFC 9470). */
+export interface Advice {
+  /** `authenticate`: send a token; `step_up`: authenticate more strongly. */
+  readonly kind: 'authenticate' | 'step_up';
+  /** Authentication context classes that would do, from `@acr_values`; space separated. */
+  readonly acrValues?: string;
+}
+
+interface Concluded {
+  /** Ids (`@id`) of the policies that determined the decision, sorted. Empty where no policy did. */
+  readonly policies: readonly string[];
+  /** Digest of the snapshot that decided; absent where none was reached. */
+  readonly snapshot?: string;
+  /** Unix ms until which the same question has the same answer; absent: not cacheable. */
+  readonly cacheableUntil?: number;
+}
+
+/** The access is permitted. */
+export interface Permit extends Concluded {
+  readonly verdict: 'permit';
+  readonly reason: typeof PERMIT_REASON;
+}
+
+/** The access is denied: the state that every check starts in. */
+export interface Deny extends Concluded {
+  readonly verdict: 'deny';
+  readonly reason: DenyReason;
+  /** Public words of the determining policies' `@reason`; absent: the reason's own public message. */
+  readonly message?: string;
+  /** What the operator should know; never sent to the client. */
+  readonly detail?: string;
+  readonly advice?: Advice;
+}
+
+/** The answer to one check. */
+export type Decision = Permit | Deny;
+
+/** A deny that no policy determined. */
+export function denyFor(refusal: Refusal, snapshot?: string): Deny {
+  return {
+    verdict: 'deny',
+    reason: refusal.refusal,
+    policies: [],
+    ...(refusal.detail !== undefined && { detail: refusal.detail }),
+    ...(snapshot !== undefined && { snapshot }),
+  };
+}

@@ -1,0 +1,147 @@
+import type { AttributeFact, AttributeRecord, AttributeSubject } from './attribute.ts';
+import { type CedarEntity, type CedarValue, type EntityUid, uidText } from './evaluation.ts';
+import type { WorkloadIdentity } from './identity.ts';
+import type { PolicySnapshot, Reads, RecordShape } from './policy-snapshot.ts';
+
+/** Names of the default namespace (design §5). */
+export const NAMESPACE = 'ZeroTrust';
+
+/** An entity type of the default namespace. */
+export function typeName(name: string): string {
+  return `${NAMESPACE}::${name}`;
+}
+
+/** The entity types that groups of a subject become. */
+export const GROUP_TYPES: Readonly<Record<AttributeSubject, string>> = {
+  user: typeName('Group'),
+  device: typeName('DeviceGroup'),
+  workload: typeName('WorkloadGroup'),
+};
+
+/**
+ * The entities of one request, reduced to what the snapshot's schema declares and its policies can read, completed by the
+ * snapshot's static entities and their ancestors.
+ */
+export class EntityStore {
+  readonly #snapshot: PolicySnapshot;
+  readonly #entities = new Map<string, CedarEntity>();
+
+  constructor(snapshot: PolicySnapshot) {
+    this.#snapshot = snapshot;
+    for (const uid of snapshot.literalEntities) this.#addStatic(uid);
+  }
+
+  /** Adds an entity; parents and attributes that the schema does not know are dropped. Returns its uid. */
+  add(uid: EntityUid, attributes: AttributeRecord, parents: readonly EntityUid[]): EntityUid {
+    const shape = this.#snapshot.entityShape(uid.type);
+    const { reads } = this.#snapshot;
+    const text = uidText(uid);
+    if (!shape || this.#entities.has(text)) return uid;
+    const fixed = this.#snapshot.staticEntity(text);
+    const known = parents.filter((parent) => shape.parentTypes.has(parent.type) && this.#matters(parent));
+    const entity: CedarEntity = {
+      uid,
+      // What was verified for this request wins over what was written into the policy set.
+      attrs: { ...fixed?.attrs, ...fitRecord(attributes, shape, reads.attributes, reads) },
+      parents: fixed ? uniqueUids([...fixed.parents, ...known]) : known,
+      ...(fixed?.tags && { tags: fixed.tags }),
+    };
+    this.#entities.set(text, entity);
+    for (const parent of entity.parents) this.#addStatic(uidText(parent));
+    for (const reference of referencesIn(fixed?.attrs)) this.#addStatic(uidText(reference));
+    return uid;
+  }
+
+  /** All entities added, in order. */
+  list(): CedarEntity[] {
+    return [...this.#entities.values()];
+  }
+
+  #matters(parent: EntityUid): boolean {
+    return (
+      this.#snapshot.reads.entityTypes.has(parent.type) ||
+      this.#snapshot.staticEntity(uidText(parent)) !== undefined
+    );
+  }
+
+  #addStatic(uid: string): void {
+    const entity = this.#snapshot.staticEntity(uid);
+    if (!entity || this.#entities.has(uid)) return;
+    this.#entities.set(uid, entity);
+    for (const parent of entity.parents) this.#addStatic(uidText(parent));
+    for (const reference of referencesIn(entity.attrs)) this.#addStatic(uidText(reference));
+  }
+}
+
+/** Keeps the fields that the shape declares and that it requires or policies read; `names` are the reads of the top level. */
+export function fitRecord(
+  record: { readonly [name: string]: CedarValue | undefined },
+  shape: RecordShape,
+  names: ReadonlySet<string>,
+  reads: Reads,
+): { [name: string]: CedarValue } {
+  const kept: { [name: string]: CedarValue } = {};
+  for (const [name, field] of shape.fields) {
+    const value = Object.hasOwn(record, name) ? record[name] : undefined;
+    if (value === undefined || !(field.required || names.has(name))) continue;
+    kept[name] = field.record && isRecord(value) ? fitNested(name, value, field.record, reads) : value;
+  }
+  return kept;
+}
+
+function fitNested(
+  name: string,
+  value: { readonly [name: string]: CedarValue },
+  shape: RecordShape,
+  reads: Reads,
+): CedarValue {
+  const names = reads.wholeAttributes.has(name) ? new Set(shape.fields.keys()) : reads.attributes;
+  return fitRecord(value, shape, names, reads);
+}
+
+function isRecord(value: CedarValue): value is { readonly [name: string]: CedarValue } {
+  return typeof value === 'object' && !Array.isArray(value);
+}
+
+function uniqueUids(uids: readonly EntityUid[]): EntityUid[] {
+  return [...new Map(uids.map((uid) => [uidText(uid), uid])).values()];
+}
+
+function referencesIn(value: CedarValue | undefined): EntityUid[] {
+  if (typeof value !== 'object') return [];
+  if ('__entity' in value) return [value['__entity'] as EntityUid];
+  return Object.values(value).flatMap((item) => referencesIn(item));
+}
+
+/** Facts about one subject, merged; a later source does not overwrite an earlier one. */
+export function factsAbout(
+  facts: readonly AttributeFact[],
+  subject: AttributeSubject,
+): { readonly attributes: AttributeRecord; readonly groups: readonly EntityUid[] } {
+  const about = facts.filter((fact) => fact.subject === subject);
+  const groups = about.flatMap((fact) => fact.groups).map((id) => ({ type: GROUP_TYPES[subject], id }));
+  return {
+    attributes: Object.assign({}, ...about.map((fact) => fact.attributes).reverse()) as AttributeRecord,
+    groups,
+  };
+}
+
+/** Adds a workload with the namespace and trust domain that it is in. */
+export function addWorkload(
+  store: EntityStore,
+  workload: WorkloadIdentity,
+  facts: ReturnType<typeof factsAbout> = { attributes: {}, groups: [] },
+): EntityUid {
+  const { id, trustDomain, namespace, serviceAccount } = workload;
+  const parents: EntityUid[] = [{ type: typeName('TrustDomain'), id: trustDomain }, ...facts.groups];
+  // The trust domain is part of the name: the same namespace elsewhere is another one.
+  if (namespace !== undefined)
+    parents.push({ type: typeName('Namespace'), id: `${trustDomain}/${namespace}` });
+  const attributes = {
+    ...facts.attributes,
+    trust_domain: trustDomain,
+    ...(namespace !== undefined && { namespace }),
+    ...(serviceAccount !== undefined && { service_account: serviceAccount }),
+  };
+  return store.add({ type: typeName('Workload'), id }, attributes, parents);
+}

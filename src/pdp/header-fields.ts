@@ -1,0 +1,42 @@
+/**
+ * HTTP header fields, by lower-case name, duplicates kept in order.
+ *
+ * Envoy sends them either as a map, with duplicates joined by ',', or raw (`encode_raw_headers`). `joined` says which, since a
+ * ',' in a joined value may hide a second field.
+ */
+export class HeaderFields {
+  readonly #fields = new Map<string, string[]>();
+  readonly #folded = new Set<string>();
+  readonly joined: boolean;
+
+  constructor(fields: Iterable<readonly [name: string, value: string]>, joined: boolean) {
+    this.joined = joined;
+    for (const [name, value] of fields) {
+      const key = name.toLowerCase();
+      const values = this.#fields.get(key);
+      if (values) values.push(value);
+      else this.#fields.set(key, [value]);
+      if (key.includes('_')) this.#folded.add(key.replaceAll('_', '-'));
+    }
+  }
+
+  /** All values of a field in order of arrival; `name` in lower case. */
+  values(name: string): readonly string[] {
+    return this.#fields.get(name) ?? [];
+  }
+
+  /** Whether a field was sent whose name becomes `name` when a server behind us folds '_' to '-' (CVE-2025-64484). */
+  hasUnderscoreTwin(name: string): boolean {
+    return this.#folded.has(name);
+  }
+
+  /** The names present, in lower case. */
+  names(): Iterable<string> {
+    return this.#fields.keys();
+  }
+
+  /** How many distinct names are present. */
+  get size(): number {
+    return this.#fields.size;
+  }
+}

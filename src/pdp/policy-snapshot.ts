@@ -1,0 +1,63 @@
+import type { CedarEntity, CedarRequest, EntityUid, Evaluation } from './evaluation.ts';
+import type { Advice } from './decision.ts';
+
+/** What a policy's annotations mean to us. */
+export interface PolicyNotes {
+  readonly effect: 'permit' | 'forbid';
+  /** Public words for a deny that this policy determines, from `@reason`. */
+  readonly reason?: string;
+  /** From `@advice` and its companions. */
+  readonly advice?: Advice;
+}
+
+/** What the policies of a snapshot can read; other facts are neither fetched, nor sent to the engine, nor part of a cache key. */
+export interface Reads {
+  /** Top-level context keys. */
+  readonly contextKeys: ReadonlySet<string>;
+  /** Attribute names, of entities and records alike. */
+  readonly attributes: ReadonlySet<string>;
+  /** Attribute names that are read as a whole; of nested records with other names only the attributes read matter. */
+  readonly wholeAttributes: ReadonlySet<string>;
+  /** Entity types that are named anywhere; a type never named cannot be a matching ancestor. */
+  readonly entityTypes: ReadonlySet<string>;
+}
+
+/** The declared attributes of a record, an entity type or an action's context. */
+export interface RecordShape {
+  readonly fields: ReadonlyMap<string, FieldShape>;
+}
+
+/** One declared attribute. `record` is there for nested records only. */
+export interface FieldShape {
+  readonly required: boolean;
+  readonly record?: RecordShape;
+}
+
+/** A declared entity type. */
+export interface EntityShape extends RecordShape {
+  /** Types that its parents may have. */
+  readonly parentTypes: ReadonlySet<string>;
+}
+
+/** An immutable, validated, content-addressed policy set that is ready to evaluate. */
+export interface PolicySnapshot {
+  /** `sha256:<hex>` over policies, schema and static entities. */
+  readonly digest: string;
+  /** Unix ms. */
+  readonly loadedAt: number;
+  /** Ids of the policies, sorted. */
+  readonly policyIds: readonly string[];
+  readonly reads: Reads;
+  /** Uids (`Type::"id"`) of static entities whose own data policies read by naming them. */
+  readonly literalEntities: readonly string[];
+  /** Notes of a policy; throws a `TypeError` for an id that is not in the set. */
+  notes(id: string): PolicyNotes;
+  /** The context that the schema declares for an action; `undefined`: no such action, or it applies to nothing. */
+  contextShape(action: EntityUid): RecordShape | undefined;
+  /** The declared shape of an entity type; `undefined`: no such type. */
+  entityShape(type: string): EntityShape | undefined;
+  /** Static entity data by `Type::"id"`. */
+  staticEntity(uid: string): CedarEntity | undefined;
+  /** Asks the engine. Throws `PdpError`: `engine_fault` where the engine broke, `attribute_refused` where it refused the data. */
+  evaluate(request: CedarRequest): Evaluation;
+}

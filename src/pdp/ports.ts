@@ -1,0 +1,85 @@
+import type { AccessRequest } from './access-request.ts';
+import type { AttributeAnswer, AttributeSubject } from './attribute.ts';
+import type { Refusal } from './decision.ts';
+import type { Evaluation } from './evaluation.ts';
+import type { DeviceIdentity, UserIdentity, WorkloadIdentity } from './identity.ts';
+import type { PolicySnapshot } from './policy-snapshot.ts';
+import type { DecisionTrace } from './trace.ts';
+
+/** Time, injected so that tests can own it. */
+export interface Clock {
+  /** Unix ms. */
+  now(): number;
+  /** Monotonic ms with microsecond digits; only differences mean anything. */
+  monotonic(): number;
+}
+
+/** Turns the PEP's word about a peer into a workload identity. `undefined`: no identity, which is not an error. */
+export interface WorkloadAuthenticator {
+  authenticate(request: AccessRequest):
+    | {
+        readonly source?: WorkloadIdentity;
+        readonly destination?: WorkloadIdentity;
+      }
+    | Refusal;
+}
+
+/** Verifies the user's token. `undefined`: no token was sent. Never falls back from a bad token to no token. */
+export interface UserAuthenticator {
+  authenticate(request: AccessRequest, now: number): Promise<UserIdentity | Refusal | undefined>;
+  /** Whether keys of every issuer are at hand; names the issuers without. */
+  missingKeys(): readonly string[];
+}
+
+/** Proves the device id, by the user's token or by a signed posture assertion. `undefined`: no device. */
+export interface DeviceAuthenticator {
+  authenticate(
+    request: AccessRequest,
+    user: UserIdentity | undefined,
+    now: number,
+  ): Promise<DeviceIdentity | Refusal | undefined>;
+}
+
+/** A policy information point: facts about one kind of subject. Implementations may throw; the stage applies `onFailure`. */
+export interface AttributeSource {
+  readonly name: string;
+  readonly subject: AttributeSubject;
+  /** Attribute names that this source may give; anything else in its answers is dropped. */
+  readonly gives: readonly string[];
+  /** What a failure to answer means: the check is denied, or goes on with the attributes missing (never false). */
+  readonly onFailure: 'deny' | 'omit';
+  lookup(subjectId: string, signal: AbortSignal): AttributeAnswer | Promise<AttributeAnswer>;
+}
+
+/** The policy set in force. */
+export interface PolicySnapshotSource {
+  /** The active snapshot; `undefined` before the first one loaded. One check uses one snapshot throughout. */
+  current(): PolicySnapshot | undefined;
+}
+
+/** Caches evaluations (never authentication). Implementations drop entries at `validUntil`. */
+export interface DecisionCache {
+  get(key: string, now: number): CachedEvaluation | undefined;
+  set(key: string, value: CachedEvaluation, now: number): void;
+}
+
+/** A cached evaluation with its provenance. */
+export interface CachedEvaluation {
+  readonly evaluation: Evaluation;
+  /** Id of the decision that evaluated. */
+  readonly decisionId: string;
+  /** Unix ms of the evaluation. */
+  readonly evaluatedAt: number;
+  /** Unix ms; the entry is dead from here on. */
+  readonly validUntil: number;
+}
+
+/** Writes one record for each answer. Resolves when the configured durability is reached; rejects when the record is not safe. */
+export interface Recorder {
+  record(trace: DecisionTrace): Promise<void>;
+}
+
+/** Told of every finished check, for metrics and traces. Must not throw. */
+export interface Observer {
+  checked(trace: DecisionTrace): void;
+}

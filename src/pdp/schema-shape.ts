@@ -1,0 +1,77 @@
+import type { EntityShape, RecordShape } from './policy-snapshot.ts';
+import { uidText } from './evaluation.ts';
+
+/** The parts of Cedar's JSON schema format (with resolved types) that we read. */
+export interface SchemaJson {
+  readonly [namespace: string]: {
+    readonly commonTypes?: { readonly [name: string]: SchemaType };
+    readonly entityTypes: {
+      readonly [name: string]: { readonly memberOfTypes?: readonly string[]; readonly shape?: SchemaType };
+    };
+    readonly actions: {
+      readonly [name: string]: {
+        readonly appliesTo?: {
+          readonly principalTypes: readonly string[];
+          readonly resourceTypes: readonly string[];
+          readonly context?: SchemaType;
+        };
+      };
+    };
+  };
+}
+
+interface SchemaType {
+  readonly type: string;
+  readonly attributes?: { readonly [name: string]: SchemaType & { readonly required?: boolean } };
+}
+
+/** Shapes of a schema: by entity type name, and of the context by action uid text. */
+export interface SchemaShapes {
+  readonly entities: ReadonlyMap<string, EntityShape>;
+  readonly contexts: ReadonlyMap<string, RecordShape>;
+}
+
+/** Reads the declared shapes out of a schema; record types that are named are followed. */
+export function schemaShapes(schema: SchemaJson): SchemaShapes {
+  const common = new Map<string, SchemaType>();
+  for (const [namespace, definition] of Object.entries(schema)) {
+    for (const [name, type] of Object.entries(definition.commonTypes ?? {}))
+      common.set(qualified(namespace, name), type);
+  }
+  const entities = new Map<string, EntityShape>();
+  const contexts = new Map<string, RecordShape>();
+  for (const [namespace, definition] of Object.entries(schema)) {
+    for (const [name, entity] of Object.entries(definition.entityTypes)) {
+      const shape = recordShape(entity.shape, common) ?? EMPTY;
+      entities.set(qualified(namespace, name), { ...shape, parentTypes: new Set(entity.memberOfTypes) });
+    }
+    for (const [id, { appliesTo }] of Object.entries(definition.actions)) {
+      if (!appliesTo || appliesTo.principalTypes.length === 0 || appliesTo.resourceTypes.length === 0)
+        continue;
+      contexts.set(
+        uidText({ type: qualified(namespace, 'Action'), id }),
+        recordShape(appliesTo.context, common) ?? EMPTY,
+      );
+    }
+  }
+  return { entities, contexts };
+}
+
+const EMPTY: RecordShape = { fields: new Map() };
+
+function qualified(namespace: string, name: string): string {
+  return namespace === '' ? name : `${namespace}::${name}`;
+}
+
+function recordShape(
+  type: SchemaType | undefined,
+  common: ReadonlyMap<string, SchemaType>,
+): RecordShape | undefined {
+  if (type === undefined) return undefined;
+  if (type.type !== 'Record') return recordShape(common.get(type.type), common);
+  const fields = Object.entries(type.attributes ?? {}).map(([name, field]) => {
+    const record = recordShape(field, common);
+    return [name, { required: field.required !== false, ...(record && { record }) }] as const;
+  });
+  return { fields: new Map(fields) };
+}

@@ -1,0 +1,120 @@
+import { isIP } from 'node:net';
+import { type Refusal, refuse } from '../decision.ts';
+import { EntityStore, addWorkload, factsAbout, fitRecord, typeName } from '../entities.ts';
+import type { CedarValue, EntityUid } from '../evaluation.ts';
+import type { UserIdentity } from '../identity.ts';
+import type { Bound, Informed } from '../trace.ts';
+
+type ContextValues = { readonly [name: string]: CedarValue | undefined };
+
+/**
+ * Puts the question in Cedar's terms, by the default binding: action = HTTP method, resource = the endpoint in its service,
+ * principal = the user, else the workload, else `Anonymous`; the context carries every verified identity.
+ */
+export function bind(informed: Informed): Bound | Refusal {
+  const { canonical, snapshot } = informed;
+  const action: EntityUid = { type: typeName('Action'), id: canonical.method };
+  const shape = snapshot.contextShape(action);
+  if (!shape) return refuse('no_binding', `no binding and no default matches ${canonical.method}`);
+  const store = new EntityStore(snapshot);
+  const { principal, context } = addParties(informed, store);
+  const resource = addEndpoint(informed, store);
+  return {
+    ...informed,
+    cedar: {
+      principal,
+      action,
+      resource,
+      context: fitRecord(context, shape, snapshot.reads.contextKeys, snapshot.reads),
+      entities: store.list(),
+    },
+    inputsValidUntil: validUntil(informed),
+  };
+}
+
+function addParties(
+  informed: Informed,
+  store: EntityStore,
+): { principal: EntityUid; context: ContextValues } {
+  const { identities, facts, request, canonical } = informed;
+  const source = identities.source && addWorkload(store, identities.source, factsAbout(facts, 'workload'));
+  const user = identities.user && addUser(identities.user, informed, store);
+  const device = identities.device && addDevice(informed, store);
+  const principal = user ?? source ?? store.add({ type: typeName('Anonymous'), id: 'anonymous' }, {}, []);
+  const ip = normaliseIp(request.source.ip);
+  const context: ContextValues = {
+    mtls: identities.source !== undefined,
+    source: source && { __entity: source },
+    user: user && { __entity: user },
+    device: device && { __entity: device },
+    token: identities.user && tokenRecord(identities.user),
+    http: {
+      method: canonical.method,
+      path: canonical.path,
+      host: canonical.host,
+      scheme: request.http.scheme,
+    },
+    ip,
+    sni: request.sni === '' ? undefined : request.sni,
+    now: new Date(informed.receivedAt).toISOString(),
+    extensions: Object.fromEntries(request.contextExtensions),
+  };
+  return { principal, context };
+}
+
+function addUser(user: UserIdentity, { facts }: Informed, store: EntityStore): EntityUid {
+  const { attributes, groups } = factsAbout(facts, 'user');
+  const { token } = user;
+  // Issuers name their groups as they like; only together with the issuer's name is a name unique.
+  const tokenGroups = token.groups.map((group) => ({
+    type: typeName('Group'),
+    id: `${token.issuer}/${group}`,
+  }));
+  const uid = { type: typeName('User'), id: user.id };
+  return store.add(uid, { ...attributes, issuer: token.issuer, subject: token.subject }, [
+    ...groups,
+    ...tokenGroups,
+  ]);
+}
+
+function addDevice({ identities, facts }: Informed, store: EntityStore): EntityUid {
+  const { attributes, groups } = factsAbout(facts, 'device');
+  const id = identities.device?.id ?? '';
+  return store.add(
+    { type: typeName('Device'), id },
+    { ...attributes, ...identities.device?.posture },
+    groups,
+  );
+}
+
+function tokenRecord({ token }: UserIdentity): CedarValue {
+  return {
+    ...token.claims,
+    issuer: token.issuer,
+    audience: [...token.audiences],
+    expires_at: token.expiresAt,
+  };
+}
+
+function addEndpoint({ identities, canonical }: Informed, store: EntityStore): EntityUid {
+  const service = identities.destination?.id ?? canonical.host;
+  const serviceUid = store.add({ type: typeName('Service'), id: service }, { host: canonical.host }, []);
+  // Neither half can hold a space, so no two pairs share an id.
+  const uid = { type: typeName('Endpoint'), id: `${service} ${canonical.path}` };
+  return store.add(uid, { path: canonical.path, host: canonical.host }, [serviceUid]);
+}
+
+/** Plain textual address; IPv4 inside IPv6 is IPv4 (Cedar would find `::ffff:10.0.0.1` outside of 10.0.0.0/8). */
+function normaliseIp(ip: string | undefined): string | undefined {
+  if (ip === undefined) return undefined;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1];
+  const plain = mapped ?? ip;
+  return isIP(plain) === 0 ? undefined : plain;
+}
+
+function validUntil({ identities, facts }: Informed): number {
+  const ends = facts.map((fact) => fact.freshUntil);
+  if (identities.user) ends.push(identities.user.token.expiresAt * 1000);
+  if (identities.device?.freshUntil !== undefined) ends.push(identities.device.freshUntil);
+  return Math.min(Number.POSITIVE_INFINITY, ...ends);
+}

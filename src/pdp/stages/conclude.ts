@@ -1,0 +1,70 @@
+import type { Decision, Deny } from '../decision.ts';
+import type { PolicySnapshot } from '../policy-snapshot.ts';
+import type { Evaluated } from '../trace.ts';
+
+/** What `conclude` needs. */
+export interface Concluding {
+  /** Whether users can authenticate here at all: then a question without any identity is answered by a challenge. */
+  readonly acceptsTokens: boolean;
+}
+
+/**
+ * Turns Cedar's answer into the decision. Cedar skips a policy that cannot be evaluated; for a `forbid` that would open a door,
+ * so an erroring forbid denies (design §5, strict handling).
+ */
+export function createConclude({ acceptsTokens }: Concluding) {
+  return (evaluated: Evaluated): Decision => {
+    const { evaluation, snapshot } = evaluated;
+    const broken = evaluation.errors.filter((id) => snapshot.notes(id).effect === 'forbid');
+    if (evaluation.verdict === 'deny' && evaluation.policies.length > 0) return forbidden(evaluated);
+    const common = { snapshot: snapshot.digest, ...cacheableUntil(evaluated) };
+    if (broken.length > 0) {
+      const detail = 'a forbid could not be evaluated, which denies';
+      return { verdict: 'deny', reason: 'policy_error', policies: broken, snapshot: snapshot.digest, detail };
+    }
+    if (evaluation.verdict === 'permit') {
+      return { verdict: 'permit', reason: 'permitted', policies: evaluation.policies, ...common };
+    }
+    const { user, source } = evaluated.identities;
+    const anonymous = !user && !source && acceptsTokens;
+    return {
+      verdict: 'deny',
+      reason: anonymous ? 'authentication_required' : 'no_permit',
+      policies: [],
+      ...common,
+    };
+  };
+}
+
+const ADVISED_REASONS = { authenticate: 'authentication_required', step_up: 'step_up_required' } as const;
+
+function forbidden(evaluated: Evaluated): Deny {
+  const { evaluation, snapshot } = evaluated;
+  const notes = evaluation.policies.map((id) => snapshot.notes(id));
+  // Authenticating helps only where nothing else forbids; without a token there is nothing to step up from.
+  const advised = notes.every((note) => note.advice) ? notes.map((note) => note.advice) : [];
+  const advice = advised.find((one) => one?.kind === 'authenticate') ?? advised[0];
+  const message = uniqueReasons(evaluation.policies, snapshot);
+  return {
+    verdict: 'deny',
+    reason: advice ? ADVISED_REASONS[advice.kind] : 'policy_forbids',
+    policies: evaluation.policies,
+    snapshot: snapshot.digest,
+    ...cacheableUntil(evaluated),
+    ...(message !== '' && { message }),
+    ...(advice && { advice }),
+  };
+}
+
+function uniqueReasons(policies: readonly string[], snapshot: PolicySnapshot): string {
+  const reasons = policies.map((id) => snapshot.notes(id).reason).filter((reason) => reason !== undefined);
+  return [...new Set(reasons)].join('; ');
+}
+
+function cacheableUntil({ inputsValidUntil, evaluation, omissions, snapshot }: Evaluated): {
+  cacheableUntil?: number;
+} {
+  const whole =
+    evaluation.errors.length === 0 && omissions.length === 0 && !snapshot.reads.contextKeys.has('now');
+  return whole && Number.isFinite(inputsValidUntil) ? { cacheableUntil: inputsValidUntil } : {};
+}

@@ -1,0 +1,74 @@
+import type { AttributeFact, AttributeOmission, AttributeSubject } from '../attribute.ts';
+import { type CallScope, withinSignal } from '../call-scope.ts';
+import { type Refusal, isRefusal, refuse } from '../decision.ts';
+import type { Identities } from '../identity.ts';
+import type { PolicySnapshot } from '../policy-snapshot.ts';
+import type { AttributeSource, PolicySnapshotSource } from '../ports.ts';
+import type { Authenticated, Informed } from '../trace.ts';
+
+/** What `gather` needs. */
+export interface Gathering {
+  readonly snapshots: PolicySnapshotSource;
+  readonly sources: readonly AttributeSource[];
+  /** Entity types that groups become, by subject: a source that only gives groups is asked only where policies name them. */
+  readonly groupTypes: Readonly<Record<AttributeSubject, string>>;
+}
+
+/**
+ * Picks the snapshot for this check and completes the picture: asks every source, in parallel, whose subject is known and whose
+ * attributes the snapshot's policies can read.
+ */
+export function createGather({ snapshots, sources, groupTypes }: Gathering) {
+  return async (authenticated: Authenticated, scope: CallScope): Promise<Informed | Refusal> => {
+    const snapshot = snapshots.current();
+    if (!snapshot) return refuse('policies_unavailable', 'no policy snapshot is loaded');
+    const wanted = sources.filter((source) => isReadable(source, snapshot, groupTypes[source.subject]));
+    const answers = wanted.flatMap((source) => {
+      const subjectId = subjectIdOf(authenticated.identities, source.subject);
+      return subjectId === undefined ? [] : [ask(source, subjectId, scope)];
+    });
+    const facts: AttributeFact[] = [];
+    const omissions: AttributeOmission[] = [];
+    for (const answer of answers.length === 0 ? [] : await Promise.all(answers)) {
+      if (isRefusal(answer)) return answer;
+      if (answer.status === 'omitted') omissions.push(answer);
+      else facts.push(answer);
+    }
+    return { ...authenticated, snapshot, facts, omissions };
+  };
+}
+
+function isReadable(source: AttributeSource, snapshot: PolicySnapshot, groupType: string): boolean {
+  const { attributes, entityTypes } = snapshot.reads;
+  return source.gives.some((name) => (name === 'groups' ? entityTypes.has(groupType) : attributes.has(name)));
+}
+
+function subjectIdOf({ user, device, source }: Identities, subject: AttributeSubject): string | undefined {
+  switch (subject) {
+    case 'user':
+      return user?.id;
+    case 'device':
+      return device?.id;
+    case 'workload':
+      return source?.id;
+  }
+}
+
+async function ask(
+  source: AttributeSource,
+  subjectId: string,
+  scope: CallScope,
+): Promise<AttributeFact | AttributeOmission | Refusal> {
+  const about = { source: source.name, subject: source.subject, subjectId };
+  try {
+    const answer = source.lookup(subjectId, scope.signal);
+    return { ...(await withinSignal(answer, scope.signal)), ...about };
+  } catch (error) {
+    const interrupted = scope.interruption();
+    if (interrupted) return interrupted;
+    const detail = `${source.name}: ${(error as Error).message}`;
+    return source.onFailure === 'omit'
+      ? { ...about, status: 'omitted', detail }
+      : refuse('attribute_unavailable', detail);
+  }
+}
