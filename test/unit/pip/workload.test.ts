@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest';
+import { createWorkloadAuthenticator } from '../../../src/pip/workload.ts';
+import { parseSpiffeId } from '../../../src/pip/spiffe-id.ts';
+import { requestWith } from './fixture.ts';
+
+const WEB = 'spiffe://prod.example.com/ns/frontend/sa/web';
+const LEDGER = 'spiffe://prod.example.com/ns/ledger/sa/ledger-api';
+
+describe('workload authenticator', () => {
+  test('takes both principals of the PEP', () => {
+    const request = requestWith({ source: { principal: WEB }, destination: { principal: LEDGER } });
+    expect(createWorkloadAuthenticator().authenticate(request)).toEqual({
+      source: parseSpiffeId(WEB),
+      destination: parseSpiffeId(LEDGER),
+    });
+  });
+
+  test('finds no identity where there is no mutual TLS', () => {
+    expect(createWorkloadAuthenticator().authenticate(requestWith())).toEqual({});
+  });
+
+  test.each(['payments.example.com', 'CN=web,O=Example', 'spiffe://prod.example.com', 'x'.repeat(3000)])(
+    'finds no identity in the principal %j, the first time and the next',
+    (principal) => {
+      const authenticator = createWorkloadAuthenticator();
+      const request = requestWith({ source: { principal }, destination: { principal } });
+      expect(authenticator.authenticate(request)).toEqual({});
+      expect(authenticator.authenticate(request)).toEqual({});
+    },
+  );
+
+  test('takes nothing else as evidence', () => {
+    const request = requestWith({
+      source: { service: WEB, certificate: '', ip: '10.0.0.1' },
+      headers: [
+        ['x-forwarded-client-cert', `By=${LEDGER};Hash=00;URI=${WEB}`],
+        ['x-spiffe-id', WEB],
+        ['x-envoy-downstream-service-cluster', WEB],
+      ],
+    });
+    expect(createWorkloadAuthenticator().authenticate(request)).toEqual({});
+  });
+
+  test('remembers no more principals than it may, and stays right', () => {
+    const authenticator = createWorkloadAuthenticator({ maxEntries: 2 });
+    for (const round of [1, 2]) {
+      for (let index = 0; index < 10; index += 1) {
+        const principal = `spiffe://td/${round}/${index}`;
+        const answer = authenticator.authenticate(requestWith({ source: { principal } }));
+        expect(answer).toMatchObject({ source: { id: principal } });
+      }
+    }
+  });
+});
