@@ -1,0 +1,39 @@
+import type { Decision } from '../pdp/decision.ts';
+import { PdpError } from '../pdp/errors.ts';
+import type { Recorder } from '../pdp/ports.ts';
+import type { LogWriter } from './log-writer.ts';
+import { recordHead, recordTail } from './record.ts';
+
+/** What a recorder needs. */
+export interface RecorderOptions {
+  readonly writer: Pick<LogWriter, 'log' | 'append'>;
+  /** What an answer without a record is: denied, or allowed to go out with a `gap` record to follow. */
+  readonly onFailure: 'deny' | 'allow';
+  /** The HTTP status that the PEP's client gets for a decision. */
+  readonly httpStatus: (decision: Decision) => number;
+  readonly cluster?: string | undefined;
+  readonly region?: string | undefined;
+  /** Name and version of the engine that evaluates. */
+  readonly engine: string;
+}
+
+/**
+ * Records each answer as one line of the decision log. With `onFailure: 'deny'` a record that is not safe rejects with a
+ * `PdpError` (`audit_unavailable`).
+ */
+export function createRecorder(options: RecorderOptions): Recorder {
+  const { writer, onFailure } = options;
+  const head = recordHead(writer.log);
+  const fields = { ...options, log: writer.log };
+  return {
+    record: async (trace) => {
+      const tail = recordTail(trace, fields);
+      try {
+        await writer.append((index) => `${head}${index}${tail}`);
+      } catch (error) {
+        if (onFailure === 'allow') return;
+        throw new PdpError('audit_unavailable', 'the decision log cannot be written', { cause: error });
+      }
+    },
+  };
+}
