@@ -1,0 +1,87 @@
+import type protobuf from 'protobufjs';
+import type { Decision, Deny } from '../../pdp/decision.ts';
+import { FAULTS, STATUS } from '../status.ts';
+import { problemDetails, wwwAuthenticate } from '../problem.ts';
+
+/** How answers are shaped. */
+export interface EncodeOptions {
+  /** `realm` of challenges. */
+  readonly realm: string;
+  /** Answer our own faults as `error_response`, which Envoy's `failure_mode_allow` applies to. Off: a fault is a deny. */
+  readonly faultsAsError: boolean;
+}
+
+const OVERWRITE = 2;
+const PERMISSION_DENIED = 7;
+
+/** Upstream and downstream see this one; a client's own copy is overwritten. */
+const DECISION_ID_HEADER = 'x-pdp-decision-id';
+
+/** The other spellings of our header that a backend folding '_' to '-' would take for it. */
+const HEADERS_TO_REMOVE = [1, 2, 3, 4, 5, 6, 7].map((mask) => {
+  let dash = 0;
+  return DECISION_ID_HEADER.replaceAll('-', () => ((mask >> dash++) & 1 ? '_' : '-'));
+});
+
+/**
+ * Makes the encoder of ext_authz v3 answers.
+ *
+ * Envoy reads a status code of 0 as ALLOW, and 0 is what an empty message says: a permit is written only for a decision that says
+ * so, everything else is PERMISSION_DENIED with an explicit denied response. Other codes would be no better: Envoy treats them all
+ * as a deny, and an RPC error as a fault that `failure_mode_allow` applies to.
+ */
+export function createEncoder(
+  type: protobuf.Type,
+  options: EncodeOptions,
+): (id: string, decision: Decision) => Buffer {
+  const encode = (message: object) => type.encode(message).finish() as Buffer;
+  return (id, decision) => {
+    const metadata = { dynamicMetadata: dynamicMetadata(id, decision) };
+    if (decision.verdict === 'permit') {
+      const okResponse = { headers: [header(DECISION_ID_HEADER, id)], headersToRemove: HEADERS_TO_REMOVE };
+      return encode({ status: { code: 0 }, okResponse, ...metadata });
+    }
+    const denied = deniedResponse(id, decision, options);
+    const asError = options.faultsAsError && FAULTS.has(decision.reason);
+    const response = asError ? { errorResponse: denied } : { deniedResponse: denied };
+    return encode({
+      status: { code: PERMISSION_DENIED, message: decision.reason },
+      ...response,
+      ...metadata,
+    });
+  };
+}
+
+function deniedResponse(id: string, decision: Deny, { realm }: EncodeOptions): object {
+  const status = STATUS[decision.reason];
+  const challenge = wwwAuthenticate(decision, realm);
+  const headers = [
+    header('content-type', 'application/problem+json'),
+    header('cache-control', 'no-store'),
+    header(DECISION_ID_HEADER, id),
+  ];
+  if (challenge !== undefined) headers.push(header('www-authenticate', challenge));
+  return { status: { code: status.http }, headers, body: problemDetails(id, decision) };
+}
+
+/** Both fields are needed: Envoys up to 1.36 and 1.37.1 on read `append`, 1.37.0 read only `append_action`. */
+function header(key: string, value: string): object {
+  return { header: { key, value }, append: { value: false }, appendAction: OVERWRITE };
+}
+
+function dynamicMetadata(id: string, decision: Decision): object {
+  const fields: Record<string, object> = {
+    decision_id: text(id),
+    decision: text(decision.verdict === 'permit' ? 'ALLOW' : 'DENY'),
+    reason: text(decision.reason),
+    policies: { listValue: { values: decision.policies.map(text) } },
+  };
+  if (decision.snapshot !== undefined) fields['snapshot'] = text(decision.snapshot);
+  if (decision.cacheableUntil !== undefined)
+    fields['cacheable_until'] = { numberValue: decision.cacheableUntil };
+  return { fields };
+}
+
+function text(stringValue: string): object {
+  return { stringValue };
+}

@@ -1,0 +1,20 @@
+import { auditVerify } from './audit-verify.ts';
+import { check } from './check.ts';
+import type { Command } from './command.ts';
+import { configCheck, configPrint, configSchema } from './config.ts';
+import { demoToken } from './demo.ts';
+import { policyDigest, policyValidate } from './policy.ts';
+import { serve } from './serve.ts';
+
+/** Every verb, in the order of the usage text. */
+export const commands: readonly Command[] = [
+  serve,
+  check,
+  policyValidate,
+  policyDigest,
+  auditVerify,
+  configCheck,
+  configPrint,
+  configSchema,
+  demoToken,
+];

@@ -1,0 +1,86 @@
+import { once } from 'node:events';
+import { relative } from 'node:path';
+import { type App, startApp } from '../compose.ts';
+import type { Config } from '../config.ts';
+import { createLogger } from '../telemetry.ts';
+import {
+  CONFIG_OPTION,
+  type Command,
+  EXIT,
+  type Terminal,
+  configFor,
+  configPath,
+  parseCommandArgs,
+  positionals,
+} from './command.ts';
+
+/** `pdp serve`: serves until SIGTERM or SIGINT, then drains. */
+export const serve: Command = {
+  name: 'serve',
+  usage: '[--config FILE]',
+  summary: 'serve checks until stopped (SIGTERM drains, SIGHUP reloads policies)',
+  async run(args, terminal) {
+    const { values, positionals: rest } = parseCommandArgs(args, CONFIG_OPTION);
+    positionals(rest);
+    const started = performance.now();
+    const config = configFor(values.config, terminal);
+    const log = createLogger(config.telemetry.log_level);
+    if (config.grpc.plaintext)
+      log.warn(
+        { address: config.grpc.address },
+        'the gRPC surface is PLAINTEXT and takes any caller, as configured',
+      );
+    const app = await startApp(config, log);
+    const startMs = Math.round(performance.now() - started);
+    log.info({ ...app.addresses, snapshot: app.policies.current().digest, start_ms: startMs }, 'serving');
+    terminal.out(banner(config, app, configPath(values.config)));
+    const reload = () => app.policies.reloadIfChanged();
+    process.on('SIGHUP', reload);
+    const [signal] = await Promise.race(
+      ['SIGTERM', 'SIGINT'].map(async (name) => [name, await once(process, name)]),
+    );
+    log.info({ signal }, 'draining');
+    await app.stop();
+    process.off('SIGHUP', reload);
+    log.info({}, 'stopped');
+    return EXIT.ok;
+  },
+};
+
+function banner(config: Config, { addresses, policies }: App, file: string | undefined): string {
+  const { digest, policyIds } = policies.current();
+  const lines = [
+    'cedar-pdp is serving',
+    `  gRPC      ${addresses.grpc}   ext_authz v3, health, reflection${config.grpc.plaintext ? '   (PLAINTEXT)' : ''}`,
+    `  ops       http://${addresses.ops}   /livez /readyz /metrics`,
+    `  policies  ${policyIds.length}, ${digest.slice(0, 19)}…`,
+    `  log       ${relative('', config.audit.dir) || '.'}`,
+  ];
+  if (config.demo) lines.push('', ...demoHints(addresses.grpc, file));
+  return `${lines.join('\n')}\n`;
+}
+
+function demoHints(address: string, file: string | undefined): string[] {
+  const requests = 'deploy/local/requests';
+  const pdp = `bin/pdp`;
+  const server = address === '127.0.0.1:9191' ? '--server' : `--server ${address}`;
+  const token = `--token "$(${pdp} demo token --config ${relative('', file ?? '')} --user alice --mfa --device laptop-1)"`;
+  return [
+    'Try it from another terminal:',
+    '  # ALLOW: the payment API posts a ledger entry',
+    `  ${pdp} check ${server} ${requests}/payment-api-posts-entry.json`,
+    '  # DENY: the web frontend may not reach the ledger',
+    `  ${pdp} check ${server} ${requests}/web-reads-entries.json`,
+    '  # ALLOW: alice, in Finance, with MFA, on a healthy laptop, through the known app',
+    `  ${pdp} check ${server} ${token} ${requests}/quarterly-report.json`,
+    '  # DENY, with a step-up challenge: the same without --mfa',
+    `  ${pdp} check ${server} ${token.replace(' --mfa', '')} ${requests}/quarterly-report.json`,
+  ];
+}
+
+/** The terminal of this process. */
+export const PROCESS_TERMINAL: Terminal = {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  interactive: process.stdout.isTTY,
+};

@@ -1,0 +1,221 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { type Config, ConfigSchema } from './config.ts';
+import { InputError, type Problem } from './pdp/errors.ts';
+
+/** A JSON Schema node, as far as we walk it. */
+export interface SchemaNode {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly format?: string;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly properties?: { readonly [key: string]: SchemaNode };
+  readonly required?: readonly string[];
+  readonly items?: SchemaNode;
+  readonly anyOf?: readonly SchemaNode[];
+  readonly oneOf?: readonly SchemaNode[];
+}
+
+/** The JSON Schema of `pdp.yaml`. */
+export function configJsonSchema(): SchemaNode & { readonly [key: string]: unknown } {
+  return z.toJSONSchema(ConfigSchema, { io: 'input' }) as SchemaNode & { readonly [key: string]: unknown };
+}
+
+/** One setting that an environment variable can set. */
+export interface Setting {
+  /** Keys from the top, e.g. `['audit', 'dir']`. */
+  readonly path: readonly string[];
+  /** E.g. `PDP_AUDIT_DIR`. */
+  readonly env: string;
+  readonly node: SchemaNode;
+}
+
+/** Every setting that is not itself a group of settings, in order of the schema. */
+export function settings(node: SchemaNode = configJsonSchema(), path: readonly string[] = []): Setting[] {
+  return Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
+    const at = [...path, key];
+    return child.properties
+      ? settings(child, at)
+      : [{ path: at, env: `PDP_${at.join('_').toUpperCase()}`, node: child }];
+  });
+}
+
+/** A loaded configuration and what its reader should know. */
+export interface LoadedConfig {
+  readonly config: Config;
+  readonly warnings: readonly string[];
+}
+
+type Environment = { readonly [name: string]: string | undefined };
+
+/**
+ * Loads the configuration: defaults < file < environment. Paths in the file are relative to the file, paths in the environment to
+ * the working directory. Throws `InputError` with every problem, each with its path.
+ */
+export function loadConfig(filePath: string | undefined, environment: Environment): LoadedConfig {
+  const fromFile =
+    filePath === undefined
+      ? {}
+      : absolutePaths(readYaml(filePath), configJsonSchema(), dirname(resolve(filePath)));
+  const { values, warnings, problems } = fromEnvironment(environment);
+  const parsed = ConfigSchema.safeParse(merge(fromFile, values));
+  const source = filePath ?? 'configuration';
+  if (!parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => problemsOf(issue, source)));
+  if (problems.length > 0 || !parsed.success)
+    throw new InputError('the configuration is not valid:', problems);
+  return {
+    config: deepFreeze(absolutePaths(parsed.data, configJsonSchema(), process.cwd()) as Config),
+    warnings,
+  };
+}
+
+function readYaml(filePath: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(filePath, 'utf8');
+  } catch (error) {
+    throw new InputError('the configuration cannot be read:', [
+      { where: filePath, message: (error as Error).message },
+    ]);
+  }
+  const document = parseDocument(text);
+  if (document.errors.length > 0) {
+    throw new InputError(
+      'the configuration is not YAML:',
+      document.errors.map((error) => ({
+        where: filePath,
+        ...(error.linePos && { line: error.linePos[0].line, column: error.linePos[0].col }),
+        message: error.message.split('\n')[0] ?? '',
+      })),
+    );
+  }
+  return (document.toJS() as unknown) ?? {};
+}
+
+function fromEnvironment(environment: Environment): {
+  values: object;
+  warnings: string[];
+  problems: Problem[];
+} {
+  const known = new Map(settings().map((setting) => [setting.env, setting]));
+  const values: Record<string, unknown> = {};
+  const warnings: string[] = [];
+  const problems: Problem[] = [];
+  for (const [env, text] of Object.entries(environment)) {
+    if (!env.startsWith('PDP_') || env.startsWith('PDP_TEST_') || env === 'PDP_CONFIG' || text === undefined)
+      continue;
+    const setting = known.get(env);
+    if (!setting) {
+      // Not an error: Kubernetes sets variables like PDP_SERVICE_HOST by itself for a service called pdp.
+      warnings.push(`${env} is no setting${suggestion(env, known.keys())}`);
+      continue;
+    }
+    try {
+      setAt(values, setting.path, absolutePaths(valueOf(text, setting.node), setting.node, process.cwd()));
+    } catch (error) {
+      problems.push({ where: env, message: (error as Error).message });
+    }
+  }
+  return { values, warnings, problems };
+}
+
+function valueOf(text: string, node: SchemaNode): unknown {
+  switch (node.type) {
+    case 'string':
+      return text;
+    case 'boolean':
+      if (text !== 'true' && text !== 'false') throw new Error("must be 'true' or 'false'");
+      return text === 'true';
+    case 'integer':
+      if (!/^-?\d+$/.test(text)) throw new Error('must be an integer');
+      return Number(text);
+    default:
+      return parseDocument(text).toJS() as unknown;
+  }
+}
+
+function setAt(
+  target: Record<string, unknown>,
+  [key = '', ...rest]: readonly string[],
+  value: unknown,
+): void {
+  if (rest.length === 0) target[key] = value;
+  else setAt((target[key] ??= {}) as Record<string, unknown>, rest, value);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function merge(base: unknown, over: unknown): unknown {
+  if (!isObject(base) || !isObject(over)) return over;
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over))
+    merged[key] = key in base ? merge(base[key], value) : value;
+  return merged;
+}
+
+/** Makes every string that the schema marks as a path absolute. */
+function absolutePaths(value: unknown, node: SchemaNode, base: string): unknown {
+  if (typeof value === 'string') return node.format === 'path' ? resolve(base, value) : value;
+  if (Array.isArray(value))
+    return node.items ? value.map((item) => absolutePaths(item, node.items as SchemaNode, base)) : value;
+  if (!isObject(value)) return value;
+  const shapes = [node, ...(node.anyOf ?? []), ...(node.oneOf ?? [])];
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => {
+      const child = shapes.map((shape) => shape.properties?.[key]).find((found) => found !== undefined);
+      return [key, child ? absolutePaths(item, child, base) : item];
+    }),
+  );
+}
+
+function problemsOf(issue: z.core.$ZodIssue, source: string): Problem[] {
+  const at = issue.path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+    .join('')
+    .replace(/^\./, '');
+  const where = at === '' ? source : `${source}: ${at}`;
+  if (issue.code !== 'unrecognized_keys') return [{ where, message: issue.message }];
+  const known = Object.keys(nodeAt(configJsonSchema(), issue.path)?.properties ?? {});
+  return issue.keys.map((key) => ({ where, message: `unknown key '${key}'${suggestion(key, known)}` }));
+}
+
+function nodeAt(node: SchemaNode | undefined, path: readonly PropertyKey[]): SchemaNode | undefined {
+  const [key, ...rest] = path;
+  if (key === undefined || node === undefined) return node;
+  return nodeAt(typeof key === 'number' ? node.items : node.properties?.[String(key)], rest);
+}
+
+/** `; did you mean …?` for the nearest known word, where one is near. */
+function suggestion(word: string, known: Iterable<string>): string {
+  const near = [...known]
+    .map((other) => ({ other, distance: editDistance(word, other) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return near && near.distance <= Math.max(2, word.length / 4) ? `; did you mean '${near.other}'?` : '';
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    for (const child of Object.values(value)) deepFreeze(child);
+    Object.freeze(value);
+  }
+  return value;
+}

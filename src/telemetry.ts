@@ -1,0 +1,180 @@
+import {
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  TraceFlags,
+  context,
+  trace as otel,
+} from '@opentelemetry/api';
+import { type Logger, destination, pino } from 'pino';
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import type { Observer } from './pdp/ports.ts';
+import type { DecisionTrace, Stage } from './pdp/trace.ts';
+
+/** The operational log, on stderr: stdout is for what a command answers. Fields that hold credentials are cut out wherever they occur. */
+export function createLogger(level: string): Logger {
+  const redact = ['authorization', 'cookie', 'token', 'password', 'headers', 'body', 'query'];
+  return pino(
+    { level, base: null, redact: { paths: [...redact, ...redact.map((key) => `*.${key}`)], remove: true } },
+    destination({ fd: 2, sync: true }),
+  );
+}
+
+/** From a microsecond up: a cached decision takes tens of them. In seconds. */
+const BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000].map(
+  (us) => us / 1e6,
+);
+
+/** Figures read at scrape time. */
+export interface Gauges {
+  readonly inFlight: () => number;
+  readonly cacheEntries: () => number;
+  readonly cacheBytes: () => number;
+  readonly policies: () => number;
+  readonly snapshotLoadedAt: () => number;
+  readonly ready: () => boolean;
+}
+
+/** The metrics of this process. */
+export interface Metrics {
+  readonly registry: Registry;
+  checked(trace: DecisionTrace): void;
+  encoded(microseconds: number): void;
+  policyReload(outcome: 'loaded' | 'refused'): void;
+  watch(gauges: Gauges): void;
+}
+
+/** Registers the metrics. Labels have few values: surface, decision, reason, stage, and whether the cache answered. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const checks = new Counter({
+    name: 'pdp_checks_total',
+    help: 'Checks answered.',
+    labelNames: ['surface', 'decision', 'reason', 'cached'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'pdp_check_duration_seconds',
+    help: 'Arrival to recorded decision.',
+    labelNames: ['decision'],
+    buckets: BUCKETS,
+    registers,
+  });
+  const stages = new Histogram({
+    name: 'pdp_stage_duration_seconds',
+    help: 'Time in each stage of a check.',
+    labelNames: ['stage'],
+    buckets: BUCKETS,
+    registers,
+  });
+  const reloads = new Counter({
+    name: 'pdp_policy_reloads_total',
+    help: 'Policy set changes seen, by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  return {
+    registry,
+    checked(trace) {
+      const decision = trace.decision.verdict === 'permit' ? 'ALLOW' : 'DENY';
+      checks.inc({
+        surface: trace.surface,
+        decision,
+        reason: trace.decision.reason,
+        cached: String(trace.cache?.hit ?? false),
+      });
+      const recordUs = trace.timings.record ?? 0;
+      duration.observe({ decision }, (trace.latencyUs + recordUs) / 1e6);
+      for (const stage in trace.timings)
+        stages.observe({ stage }, (trace.timings[stage as Stage] ?? 0) / 1e6);
+    },
+    encoded: (microseconds) => stages.observe({ stage: 'encode' }, microseconds / 1e6),
+    policyReload: (outcome) => reloads.inc({ outcome }),
+    watch: (gauges) => registerGauges(gauges, registers),
+  };
+}
+
+function registerGauges(gauges: Gauges, registers: Registry[]): void {
+  const add = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  add('pdp_checks_in_flight', 'Checks under way.', gauges.inFlight);
+  add('pdp_decision_cache_entries', 'Entries of the decision cache.', gauges.cacheEntries);
+  add('pdp_decision_cache_bytes', 'Estimated bytes of the decision cache.', gauges.cacheBytes);
+  add('pdp_policies', 'Policies in the active snapshot.', gauges.policies);
+  add(
+    'pdp_snapshot_loaded_timestamp_seconds',
+    'When the active snapshot was loaded.',
+    () => gauges.snapshotLoadedAt() / 1000,
+  );
+  add('pdp_ready', '1 while checks can be decided.', () => Number(gauges.ready()));
+}
+
+/** Traces of checks; off until an OTLP endpoint is configured. */
+export interface Tracing extends AsyncDisposable {
+  readonly observer: Observer;
+}
+
+/** Starts traces to an OTLP/HTTP endpoint. The SDK is loaded only then: it costs start-up time that most runs need not pay. */
+export async function startTracing(options: {
+  readonly otlpUrl: string | undefined;
+  readonly serviceName: string;
+}): Promise<Tracing | undefined> {
+  if (options.otlpUrl === undefined) return undefined;
+  const { NodeSDK } = await import('@opentelemetry/sdk-node');
+  const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
+  const traceExporter = new OTLPTraceExporter({ url: options.otlpUrl });
+  const sdk = new NodeSDK({ serviceName: options.serviceName, traceExporter, instrumentations: [] });
+  sdk.start();
+  const tracer = otel.getTracer('cedar-pdp');
+  return {
+    observer: { checked: (trace) => recordSpans(tracer, trace) },
+    [Symbol.asyncDispose]: () => sdk.shutdown(),
+  };
+}
+
+/** One span for the check, joined to the caller's trace, with a child for each stage, in the order they ran. */
+function recordSpans(tracer: Tracer, trace: DecisionTrace): void {
+  const { receivedAt, timings, decision } = trace;
+  const parent = trace.trace
+    ? otel.setSpanContext(context.active(), {
+        ...trace.trace,
+        traceFlags: TraceFlags.SAMPLED,
+        isRemote: true,
+      })
+    : context.active();
+  const attributes = {
+    'pdp.decision_id': trace.id,
+    'pdp.decision': decision.verdict === 'permit' ? 'ALLOW' : 'DENY',
+    'pdp.reason': decision.reason,
+    'pdp.policies': [...decision.policies],
+    'pdp.cached': trace.cache?.hit ?? false,
+  };
+  const span = tracer.startSpan(
+    `pdp.check ${trace.surface}`,
+    { kind: SpanKind.SERVER, startTime: receivedAt, attributes },
+    parent,
+  );
+  let at = receivedAt;
+  for (const [stage, microseconds] of Object.entries(timings)) {
+    const child = tracer.startSpan(`pdp.${stage}`, { startTime: at }, otel.setSpan(parent, span));
+    at += microseconds / 1000;
+    child.end(at);
+  }
+  end(span, trace, at);
+}
+
+function end(span: Span, { decision }: DecisionTrace, at: number): void {
+  if (decision.reason === 'internal' || decision.reason === 'engine_fault')
+    span.setStatus({ code: SpanStatusCode.ERROR });
+  span.end(at);
+}
