@@ -59,7 +59,6 @@ export const STATUS = {
   host_ambiguous: malformed('the host can be read in more than one way'),
   header_ambiguous: malformed('the header fields can be read in more than one way'),
   no_binding: forbidden('access denied'),
-  body_truncated: { grpc: INVALID_ARGUMENT, http: 413, message: 'the body is too large to be decided on' },
   caller_not_allowed: forbidden('access denied'),
   evidence_conflict: forbidden('the evidence of identity is contradictory'),
   credentials_conflict: { ...malformed('more than one credential was sent'), challenge: 'invalid_request' },

@@ -1,4 +1,4 @@
-import { quote, timestampText } from './json-text.ts';
+import { timestampText } from './json-value.ts';
 import { RECORD_VERSION } from './record.ts';
 
 /** Records that are about the log itself. */
@@ -18,6 +18,6 @@ export interface ControlRecord {
 
 /** The line of a control record, without line feed. Its first fields are those of a decision record. */
 export function controlLine({ kind, log, index, now, fields }: ControlRecord): string {
-  const head = `{"v":${RECORD_VERSION},"kind":"${kind}","log":${quote(log)},"index":${index}`;
+  const head = `{"v":${RECORD_VERSION},"kind":"${kind}","log":${JSON.stringify(log)},"index":${index}`;
   return `${head},"timestamp":"${timestampText(now)}",${fields}}`;
 }

@@ -1,4 +1,4 @@
-import { quote, timestampText } from './json-text.ts';
+import { timestampText } from './json-value.ts';
 
 /** Records that did not get into the log since the last one that did. */
 export interface Loss {
@@ -21,7 +21,7 @@ export function addLoss(loss: Loss, count: number, error: Error): Loss {
 
 /** What a `gap` record says of a loss. */
 export function lossFields({ count, reasons, since }: Loss): string {
-  return `"count":${count},"reason":${quote([...reasons].sort().join(','))},"since":"${timestampText(since)}"`;
+  return `"count":${count},"reason":${JSON.stringify([...reasons].sort().join(','))},"since":"${timestampText(since)}"`;
 }
 
 /** The system's error code where there is one, else the short name that the writer gave as the cause. */

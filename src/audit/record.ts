@@ -1,8 +1,8 @@
-import type { DeviceIdentity, UserIdentity, WorkloadIdentity } from '../pdp/identity.ts';
-import type { CacheProvenance, DecisionTrace } from '../pdp/trace.ts';
 import type { Decision } from '../pdp/decision.ts';
-import type { EntityUid } from '../pdp/evaluation.ts';
-import { list, numberOrNull, quote, quoteCapped, textOrNull, timestampText } from './json-text.ts';
+import { type EntityUid, uidText } from '../pdp/evaluation.ts';
+import type { DeviceIdentity, Identities, WorkloadIdentity } from '../pdp/identity.ts';
+import type { DecisionTrace } from '../pdp/trace.ts';
+import { capped, cappedOrNull, integerOrNull, timestampText } from './json-value.ts';
 
 /** Version of the record format: the `v` of every line. */
 export const RECORD_VERSION = 1;
@@ -32,9 +32,9 @@ interface Limits {
   readonly inputs: boolean;
 }
 
-const LIMITS: readonly [Limits, ...Limits[]] = [
-  { text: 2048, path: 8192, items: 256, inputs: true },
-  { text: 2048, path: 8192, items: 256, inputs: false },
+const FULL: Limits = { text: 2048, path: 8192, items: 256, inputs: true };
+const SHORTER: readonly Limits[] = [
+  { ...FULL, inputs: false },
   { text: 192, path: 192, items: 16, inputs: false },
 ];
 
@@ -51,201 +51,148 @@ export function recordLine(trace: DecisionTrace, options: RecordOptions, index =
 
 /** The line up to the index, which the writer assigns. */
 export function recordHead(log: string): string {
-  return `{"v":${RECORD_VERSION},"kind":"decision","log":${quote(log)},"index":`;
+  return `{"v":${RECORD_VERSION},"kind":"decision","log":${JSON.stringify(log)},"index":`;
 }
 
 /** The line after the index. */
 export function recordTail(trace: DecisionTrace, options: RecordOptions): string {
-  let tail = '';
-  for (const limits of LIMITS) {
-    tail = tailWithin(trace, options, limits, limits !== LIMITS[0]);
-    if (fits(tail)) break;
+  let json = JSON.stringify(fields(trace, options, FULL, longerThan(trace, FULL)));
+  for (const limits of SHORTER) {
+    if (fits(json)) break;
+    json = JSON.stringify(fields(trace, options, limits, true));
   }
-  return tail;
+  return `,${json.slice(1)}`;
 }
 
 /** Leaves room for the head; a UTF-16 unit is at most three bytes, so that most lines need no counting. */
-function fits(tail: string): boolean {
+function fits(json: string): boolean {
   const room = MAX_LINE_BYTES - 1024;
-  return tail.length * 3 <= room || Buffer.byteLength(tail) <= room;
+  return json.length * 3 <= room || Buffer.byteLength(json) <= room;
 }
 
-function tailWithin(
-  trace: DecisionTrace,
-  options: RecordOptions,
-  limits: Limits,
-  shortened: boolean,
-): string {
-  const { decision } = trace;
-  const truncated = shortened || decision.policies.length > limits.items || longUids(trace, limits);
-  return (
-    `,"decision_id":${quote(trace.id)}` +
-    `,"timestamp":"${timestampText(trace.receivedAt)}"` +
-    decisionFields(trace, limits) +
-    identityFields(trace, limits) +
-    requestFields(trace, limits) +
-    subjectFields(trace, limits) +
-    questionFields(trace, limits) +
-    pipField(trace, limits) +
-    `,"snapshot":${textOrNull(decision.snapshot ?? trace.snapshot?.digest, limits.text)}` +
-    `,"engine":${quote(options.engine)}` +
-    `,"cache":${trace.cache === undefined ? 'null' : cacheText(trace.cache)}` +
-    `,"http_status":${numberOrNull(options.httpStatus(decision))}` +
-    originFields(trace, limits) +
-    `,"cluster":${textOrNull(options.cluster, limits.text)}` +
-    `,"region":${textOrNull(options.region, limits.text)}` +
-    `,"latency_us":${numberOrNull(trace.latencyUs)}` +
-    (truncated ? ',"truncated":true}' : '}')
-  );
+/** Whether something that replay needs is cut even in a full record. */
+function longerThan({ cedar, decision }: DecisionTrace, { text, items }: Limits): boolean {
+  if (decision.policies.length > items) return true;
+  const long = (uid: EntityUid) => uid.id.length > text - 100 && uidText(uid).length > text;
+  return cedar !== undefined && (long(cedar.principal) || long(cedar.action) || long(cedar.resource));
 }
 
-function decisionFields(trace: DecisionTrace, limits: Limits): string {
-  const { decision } = trace;
-  const errors = trace.evaluation?.errors ?? [];
-  return (
-    `,"decision":"${decision.verdict === 'permit' ? 'ALLOW' : 'DENY'}"` +
-    // Nothing evaluates in shadow yet: every decision is applied by the PEP.
-    ',"enforced":true' +
-    `,"reason":"${decision.reason}"` +
-    `,"detail":${textOrNull(decision.verdict === 'deny' ? decision.detail : undefined, limits.text)}` +
-    `,"policies":${list(decision.policies, limits.items, quote)}` +
-    (errors.length === 0 ? '' : `,"policy_errors":${list(errors, limits.items, quote)}`) +
-    `,"stage":"${trace.stage}"` +
-    `,"surface":"${trace.surface}"`
-  );
-}
-
-function identityFields(trace: DecisionTrace, limits: Limits): string {
-  const source = trace.request?.source;
-  return (
-    `,"source_identity":${workloadText(trace.identities?.source, limits)}` +
-    `,"destination_identity":${workloadText(trace.identities?.destination, limits)}` +
-    // The PEP's word that it authenticated the client's certificate; `null` where there is no request to speak of.
-    `,"mtls":${source === undefined ? 'null' : String(source.principal !== '' || source.certificate !== '')}`
-  );
-}
-
-function workloadText(workload: WorkloadIdentity | undefined, limits: Limits): string {
-  if (workload === undefined) return 'null';
-  return (
-    `{"spiffe_id":${quoteCapped(workload.id, limits.text)}` +
-    `,"trust_domain":${quoteCapped(workload.trustDomain, limits.text)}` +
-    (workload.namespace === undefined ? '' : `,"namespace":${quoteCapped(workload.namespace, limits.text)}`) +
-    (workload.serviceAccount === undefined
-      ? '}'
-      : `,"service_account":${quoteCapped(workload.serviceAccount, limits.text)}}`)
-  );
-}
-
-function requestFields(trace: DecisionTrace, limits: Limits): string {
-  const { canonical } = trace;
+/** The members of a record after `index`. A literal of its own keeps their order; `undefined` ones are left out. */
+function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, truncated: boolean): object {
+  const { decision, identities, canonical, cedar, cache, pep } = trace;
+  const { text } = limits;
+  const peer = trace.request?.source;
   const http = trace.request?.http;
-  const raw =
-    http === undefined ? undefined : http.path === canonical?.path ? http.path : pathOnly(http.path);
-  return (
-    `,"method":${textOrNull(canonical?.method ?? http?.method, 64)}` +
-    `,"path":${textOrNull(canonical?.path, limits.path)}` +
-    `,"path_raw":${textOrNull(raw, Math.min(1024, limits.path))}` +
-    `,"host":${textOrNull(canonical?.host ?? http?.host, 512)}`
-  );
+  const errors = trace.evaluation?.errors;
+  return {
+    decision_id: trace.id,
+    timestamp: timestampText(trace.receivedAt),
+    decision: decision.verdict === 'permit' ? 'ALLOW' : 'DENY',
+    // Nothing evaluates in shadow yet: every decision is applied by the PEP.
+    enforced: true,
+    reason: decision.reason,
+    detail: decision.verdict === 'deny' ? cappedOrNull(decision.detail, text) : null,
+    policies: firstOf(decision.policies, limits),
+    policy_errors: errors === undefined || errors.length === 0 ? undefined : firstOf(errors, limits),
+    stage: trace.stage,
+    surface: trace.surface,
+    source_identity: workload(identities?.source, text),
+    destination_identity: workload(identities?.destination, text),
+    // The PEP's word that it authenticated the client's certificate.
+    mtls: peer === undefined ? null : peer.principal !== '' || peer.certificate !== '',
+    method: cappedOrNull(canonical?.method ?? http?.method, 64),
+    path: cappedOrNull(canonical?.path, limits.path),
+    path_raw: http === undefined ? null : rawPath(http.path, canonical?.path, Math.min(1024, limits.path)),
+    host: cappedOrNull(canonical?.host ?? http?.host, 512),
+    user: cappedOrNull(identities?.user?.id, text),
+    device: device(identities?.device, text),
+    token: token(identities, text),
+    principal: cedar === undefined ? null : capped(uidText(cedar.principal), text),
+    action: cedar === undefined ? null : capped(uidText(cedar.action), text),
+    resource: cedar === undefined ? null : capped(uidText(cedar.resource), text),
+    // The question as the engine got it, so that it can be asked again.
+    context: cedar === undefined || !limits.inputs ? null : cedar.context,
+    entities: cedar === undefined || !limits.inputs ? null : cedar.entities,
+    pip: pip(trace, limits),
+    snapshot: cappedOrNull(decision.snapshot ?? trace.snapshot?.digest, text),
+    engine: options.engine,
+    cache:
+      cache?.hit === true ? { hit: true, of: cache.of, age_ms: integerOrNull(cache.ageMs) } : (cache ?? null),
+    http_status: integerOrNull(options.httpStatus(decision)),
+    pep: { address: pep.address, spiffe_id: pep.spiffeId },
+    trace_id: cappedOrNull(trace.trace?.traceId, 64),
+    span_id: cappedOrNull(trace.trace?.spanId, 64),
+    request_id: cappedOrNull(trace.requestId, text),
+    cluster: options.cluster ?? null,
+    region: options.region ?? null,
+    latency_us: integerOrNull(trace.latencyUs),
+    truncated: truncated ? true : undefined,
+  };
+}
+
+function firstOf(items: readonly string[], { items: max }: Limits): readonly string[] {
+  return items.length <= max ? items : items.slice(0, max);
+}
+
+function workload(identity: WorkloadIdentity | undefined, max: number): object | null {
+  if (identity === undefined) return null;
+  return {
+    spiffe_id: capped(identity.id, max),
+    trust_domain: capped(identity.trustDomain, max),
+    namespace: identity.namespace === undefined ? undefined : capped(identity.namespace, max),
+    service_account: identity.serviceAccount === undefined ? undefined : capped(identity.serviceAccount, max),
+  };
 }
 
 /**
  * A raw path without anything that carries parameters or credentials: cut at the first `?`, `#` or `;`, plain or percent
  * encoded (also twice), and without the userinfo of an absolute-form target.
  */
-function pathOnly(raw: string): string {
+function rawPath(raw: string, canonical: string | undefined, max: number): string {
+  if (raw === canonical) return capped(raw, max);
   const end = raw.search(/[?#;]|%(?:25)*(?:3[BbFf]|23)/);
   const path = end === -1 ? raw : raw.slice(0, end);
-  return path.startsWith('/') ? path : path.replace(/\/\/[^/]*@/, '//');
+  return capped(path.startsWith('/') ? path : path.replace(/\/\/[^/]*@/, '//'), max);
 }
 
-function subjectFields(trace: DecisionTrace, limits: Limits): string {
-  const { identities } = trace;
-  return (
-    `,"user":${textOrNull(identities?.user?.id, limits.text)}` +
-    `,"device":${identities?.device === undefined ? 'null' : deviceText(identities.device, limits)}` +
-    `,"token":${identities === undefined ? 'null' : tokenText(identities.tokenState, identities.user, limits)}`
-  );
+function device(identity: DeviceIdentity | undefined, max: number): object | null {
+  if (identity === undefined) return null;
+  const { id, evidence, observedAt } = identity;
+  return { id: capped(id, max), evidence, observed_at: integerOrNull(observedAt) };
 }
 
-function deviceText(device: DeviceIdentity, limits: Limits): string {
-  const id = quoteCapped(device.id, limits.text);
-  return `{"id":${id},"evidence":"${device.evidence}","observed_at":${numberOrNull(device.observedAt)}}`;
+function token(identities: Identities | undefined, max: number): object | null {
+  if (identities === undefined) return null;
+  const { tokenState: state, user } = identities;
+  if (user === undefined) return { state };
+  return {
+    issuer: capped(user.token.issuer, max),
+    sub: capped(user.token.subject, max),
+    kid: cappedOrNull(user.token.keyId, max),
+    alg: capped(user.token.algorithm, 64),
+    jti: cappedOrNull(user.token.tokenId, max),
+    iat: integerOrNull(user.token.issuedAt),
+    exp: integerOrNull(user.token.expiresAt),
+    state,
+  };
 }
 
-function tokenText(state: string, user: UserIdentity | undefined, limits: Limits): string {
-  if (user === undefined) return `{"state":"${state}"}`;
-  const { token } = user;
-  return (
-    `{"state":"${state}"` +
-    `,"issuer":${quoteCapped(token.issuer, limits.text)}` +
-    `,"sub":${quoteCapped(token.subject, limits.text)}` +
-    `,"kid":${textOrNull(token.keyId, limits.text)}` +
-    `,"alg":${quoteCapped(token.algorithm, 64)}` +
-    `,"jti":${textOrNull(token.tokenId, limits.text)}` +
-    `,"iat":${numberOrNull(token.issuedAt)}` +
-    `,"exp":${numberOrNull(token.expiresAt)}}`
-  );
-}
-
-/** The question as the engine got it, so that it can be asked again. */
-function questionFields(trace: DecisionTrace, limits: Limits): string {
-  const { cedar } = trace;
-  if (cedar === undefined) {
-    return ',"principal":null,"action":null,"resource":null,"context":null,"entities":null';
-  }
-  return (
-    `,"principal":${uidField(cedar.principal, limits.text)}` +
-    `,"action":${uidField(cedar.action, limits.text)}` +
-    `,"resource":${uidField(cedar.resource, limits.text)}` +
-    `,"context":${limits.inputs ? JSON.stringify(cedar.context) : 'null'}` +
-    `,"entities":${limits.inputs ? JSON.stringify(cedar.entities) : 'null'}`
-  );
-}
-
-/** `Type::"id"` as a JSON string: the inner quotes are escaped. */
-function uidField(uid: EntityUid, max: number): string {
-  const id = quoteCapped(uid.id, max);
-  // Text that needed no escapes needs none the second time, which is the common case by far.
-  return id.includes('\\') ? quote(`${uid.type}::${id}`) : `"${uid.type}::\\"${id.slice(1, -1)}\\""`;
-}
-
-function longUids({ cedar }: DecisionTrace, { text }: Limits): boolean {
-  if (cedar === undefined) return false;
-  return cedar.principal.id.length > text || cedar.action.id.length > text || cedar.resource.id.length > text;
-}
-
-function pipField(trace: DecisionTrace, limits: Limits): string {
-  if (trace.facts === undefined) return ',"pip":null';
-  const facts = list(trace.facts, limits.items, (fact) => {
-    const age = Math.max(0, trace.receivedAt - fact.observedAt);
-    const source = `{"source":${quoteCapped(fact.source, limits.text)},"subject":"${fact.subject}"`;
-    return `${source},"status":"${fact.status}","observed_at":${numberOrNull(fact.observedAt)},"age_ms":${numberOrNull(age)}}`;
-  });
-  const omissions = trace.omissions ?? [];
-  if (omissions.length === 0) return `,"pip":${facts}`;
-  const omitted = list(
-    omissions,
-    limits.items,
-    (omission) =>
-      `{"source":${quoteCapped(omission.source, limits.text)},"subject":"${omission.subject}","status":"omitted"}`,
-  );
-  return `,"pip":${facts === '[]' ? omitted : `${facts.slice(0, -1)},${omitted.slice(1)}`}`;
-}
-
-function cacheText(cache: CacheProvenance): string {
-  if (!cache.hit) return '{"hit":false}';
-  return `{"hit":true,"of":${quote(cache.of)},"age_ms":${numberOrNull(cache.ageMs)}}`;
-}
-
-function originFields(trace: DecisionTrace, limits: Limits): string {
-  const { pep } = trace;
-  const spiffeId = pep.spiffeId === undefined ? '' : `,"spiffe_id":${quoteCapped(pep.spiffeId, limits.text)}`;
-  return (
-    `,"pep":{"address":${quoteCapped(pep.address, limits.text)}${spiffeId}}` +
-    `,"trace_id":${textOrNull(trace.trace?.traceId, 64)}` +
-    `,"span_id":${textOrNull(trace.trace?.spanId, 64)}` +
-    `,"request_id":${textOrNull(trace.requestId, limits.text)}`
-  );
+/** Where the facts came from and how old they were, and which sources were left out. Not what they said: that is in `entities`. */
+function pip(
+  { facts, omissions = [], receivedAt }: DecisionTrace,
+  { items, text }: Limits,
+): readonly object[] | null {
+  if (facts === undefined) return null;
+  const found = facts.slice(0, items).map(({ source, subject, status, observedAt }) => ({
+    source: capped(source, text),
+    subject,
+    status,
+    observed_at: integerOrNull(observedAt),
+    age_ms: integerOrNull(Math.max(0, receivedAt - observedAt)),
+  }));
+  if (omissions.length === 0) return found;
+  const left = omissions
+    .slice(0, items)
+    .map(({ source, subject, status }) => ({ source: capped(source, text), subject, status }));
+  return [...found, ...left];
 }

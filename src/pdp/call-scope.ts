@@ -49,18 +49,3 @@ export class CallScope implements Disposable {
     clearTimeout(this.#timer);
   }
 }
-
-/** Settles as `work` does, or rejects with the signal's reason, whichever comes first. A late rejection of `work` is swallowed. */
-export async function withinSignal<T>(work: T | Promise<T>, signal: AbortSignal): Promise<T> {
-  if (!(work instanceof Promise)) return work;
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason as Error);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    if (signal.aborted) onAbort();
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    aborted.catch(() => undefined);
-  }
-}

@@ -1,5 +1,7 @@
 import type { AccessRequest } from './access-request.ts';
 import { type Refusal, isRefusal, refuse } from './decision.ts';
+import { asciiLowerCase } from './header-fields.ts';
+import { canonicalIp } from './ip-address.ts';
 
 /** The one reading of a request's address that policies, caches and records use. */
 export interface CanonicalRequest {
@@ -87,9 +89,10 @@ export function canonicalHost(raw: string, scheme: string): string | Refusal {
   const name = match?.[1];
   if (name === undefined || name.includes('..'))
     return refuse('host_ambiguous', 'the host is not a plain host name or address');
-  if (name.startsWith('[') && match?.[2] !== undefined)
-    return refuse('host_ambiguous', 'the host ends an address with a dot');
-  const lower = name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+  const address = name.startsWith('[') ? canonicalIp(name.slice(1, -1)) : undefined;
+  if (name.startsWith('[') && (address === undefined || match?.[2] !== undefined))
+    return refuse('host_ambiguous', 'the host is bracketed without being an IPv6 address');
+  const lower = address?.includes(':') ? `[${address}]` : (address ?? asciiLowerCase(name));
   if (match?.[3] === undefined) return lower;
   const port = Number(match[3]);
   if (port === 0 || port > 65_535) return refuse('host_ambiguous', 'the port of the host is out of range');

@@ -15,7 +15,6 @@ export const DENY_REASONS = [
   'host_ambiguous',
   'header_ambiguous',
   'no_binding',
-  'body_truncated',
   // who asks
   'caller_not_allowed',
   'evidence_conflict',

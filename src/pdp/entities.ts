@@ -89,7 +89,8 @@ export function fitRecord(
   return kept;
 }
 
-function fitNested(
+/** {@link fitRecord} for the nested record `name`: whole where policies read it whole, else what they read of it. */
+export function fitNested(
   name: string,
   value: { readonly [name: string]: CedarValue },
   shape: RecordShape,
@@ -100,7 +101,7 @@ function fitNested(
 }
 
 function isRecord(value: CedarValue): value is { readonly [name: string]: CedarValue } {
-  return typeof value === 'object' && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function uniqueUids(uids: readonly EntityUid[]): EntityUid[] {

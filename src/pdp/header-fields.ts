@@ -12,7 +12,7 @@ export class HeaderFields {
   constructor(fields: Iterable<readonly [name: string, value: string]>, joined: boolean) {
     this.joined = joined;
     for (const [name, value] of fields) {
-      const key = name.toLowerCase();
+      const key = asciiLowerCase(name);
       const values = this.#fields.get(key);
       if (values) values.push(value);
       else this.#fields.set(key, [value]);
@@ -39,4 +39,9 @@ export class HeaderFields {
   get size(): number {
     return this.#fields.size;
   }
+}
+
+/** Lower case of A to Z alone: Unicode folding would make the Kelvin sign a 'k', and so another name this one. */
+export function asciiLowerCase(text: string): string {
+  return /[A-Z]/.test(text) ? text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : text;
 }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { AttributeAnswer } from '../pdp/attribute.ts';
 import type { AttributeSource, Clock } from '../pdp/ports.ts';
-import { abortable } from './abortable.ts';
+import { abortable } from '../pdp/abortable.ts';
 
 /** Settings of {@link cached}. */
 export interface CachedOptions {

@@ -5,7 +5,7 @@ import { InputError, PdpError } from '../pdp/errors.ts';
 import { externalJsonProblem } from '../pdp/external-json.ts';
 import type { Log } from '../pdp/log.ts';
 import type { AttributeSource, Clock } from '../pdp/ports.ts';
-import { abortable } from './abortable.ts';
+import { abortable } from '../pdp/abortable.ts';
 import { fileProblem } from './polled-file.ts';
 import { type Reader, createReader } from './redis-value.ts';
 import { readSubjectFacts } from './subject-facts.ts';
@@ -44,7 +44,11 @@ export async function openRedisSource(
 ): Promise<AttributeSource & AsyncDisposable> {
   const { name, subject, gives, onFailure } = options;
   const redis = await connect(options);
-  const reader = createReader(redis);
+  const read = createReader(redis);
+  const reader: Reader = async (key) => {
+    if (redis.status !== 'ready') throw new Error('is not connected');
+    return await read(key);
+  };
   return {
     name,
     subject,

@@ -50,6 +50,8 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<TestR
     cwd: '/',
     env: { ...process.env, ...program.env },
   });
+  // A run that ends in the middle of a test must not leave the server behind.
+  process.once('exit', () => child.kill('SIGKILL'));
   try {
     return await useRedis(`redis://127.0.0.1:${port}`, { child, password: options.password });
   } catch (error) {

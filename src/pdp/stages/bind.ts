@@ -1,8 +1,11 @@
-import { isIP } from 'node:net';
-import { type Refusal, refuse } from '../decision.ts';
-import { EntityStore, addWorkload, factsAbout, fitRecord, typeName } from '../entities.ts';
+import type { AttributeRecord } from '../attribute.ts';
+import { type Refusal, isRefusal, refuse } from '../decision.ts';
+import { EntityStore, addWorkload, factsAbout, fitNested, fitRecord, typeName } from '../entities.ts';
 import type { CedarValue, EntityUid } from '../evaluation.ts';
+import { externalJsonProblem, toAttributeValue } from '../external-json.ts';
 import type { UserIdentity } from '../identity.ts';
+import { canonicalIp } from '../ip-address.ts';
+import type { RecordShape } from '../policy-snapshot.ts';
 import type { Bound, Informed } from '../trace.ts';
 
 type ContextValues = { readonly [name: string]: CedarValue | undefined };
@@ -16,6 +19,8 @@ export function bind(informed: Informed): Bound | Refusal {
   const action: EntityUid = { type: typeName('Action'), id: canonical.method };
   const shape = snapshot.contextShape(action);
   if (!shape) return refuse('no_binding', `no binding and no default matches ${canonical.method}`);
+  const metadata = readMetadata(informed, shape);
+  if (isRefusal(metadata)) return metadata;
   const store = new EntityStore(snapshot);
   const { principal, context } = addParties(informed, store);
   const resource = addEndpoint(informed, store);
@@ -25,7 +30,7 @@ export function bind(informed: Informed): Bound | Refusal {
       principal,
       action,
       resource,
-      context: fitRecord(context, shape, snapshot.reads.contextKeys, snapshot.reads),
+      context: fitRecord({ ...context, ...metadata }, shape, snapshot.reads.contextKeys, snapshot.reads),
       entities: store.list(),
     },
     inputsValidUntil: validUntil(informed),
@@ -41,7 +46,7 @@ function addParties(
   const user = identities.user && addUser(identities.user, informed, store);
   const device = identities.device && addDevice(informed, store);
   const principal = user ?? source ?? store.add({ type: typeName('Anonymous'), id: 'anonymous' }, {}, []);
-  const ip = normaliseIp(request.source.ip);
+  const ip = request.source.ip === undefined ? undefined : canonicalIp(request.source.ip);
   const context: ContextValues = {
     mtls: identities.source !== undefined,
     source: source && { __entity: source },
@@ -104,12 +109,19 @@ function addEndpoint({ identities, canonical }: Informed, store: EntityStore): E
   return store.add(uid, { path: canonical.path, host: canonical.host }, [serviceUid]);
 }
 
-/** Plain textual address; IPv4 inside IPv6 is IPv4 (Cedar would find `::ffff:10.0.0.1` outside of 10.0.0.0/8). */
-function normaliseIp(ip: string | undefined): string | undefined {
-  if (ip === undefined) return undefined;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1];
-  const plain = mapped ?? ip;
-  return isIP(plain) === 0 ? undefined : plain;
+/** The PEP's filter metadata by namespace, only where the schema asks for it: other filters and clients have written it. */
+function readMetadata({ request, snapshot }: Informed, shape: RecordShape): ContextValues | Refusal {
+  const { reads } = snapshot;
+  const declared = shape.fields.get('metadata')?.record;
+  if (!declared || !reads.contextKeys.has('metadata')) return {};
+  const json = Object.fromEntries(request.metadata);
+  const problem = externalJsonProblem(json);
+  if (problem !== undefined) return refuse('attribute_refused', `the metadata context ${problem}`);
+  // Reduced first: a fraction in a claim that no policy reads is nobody's problem.
+  const metadata = toAttributeValue(fitNested('metadata', json as AttributeRecord, declared, reads));
+  return metadata === undefined
+    ? refuse('attribute_refused', 'the metadata context holds what Cedar has no value for')
+    : { metadata };
 }
 
 function validUntil({ identities, facts }: Informed): number {

@@ -1,5 +1,6 @@
 import type { AttributeFact, AttributeOmission, AttributeSubject } from '../attribute.ts';
-import { type CallScope, withinSignal } from '../call-scope.ts';
+import { abortable } from '../abortable.ts';
+import type { CallScope } from '../call-scope.ts';
 import { type Refusal, isRefusal, refuse } from '../decision.ts';
 import type { Identities } from '../identity.ts';
 import type { PolicySnapshot } from '../policy-snapshot.ts';
@@ -62,7 +63,7 @@ async function ask(
   const about = { source: source.name, subject: source.subject, subjectId };
   try {
     const answer = source.lookup(subjectId, scope.signal);
-    return { ...(await withinSignal(answer, scope.signal)), ...about };
+    return { ...(answer instanceof Promise ? await abortable(answer, scope.signal) : answer), ...about };
   } catch (error) {
     const interrupted = scope.interruption();
     if (interrupted) return interrupted;

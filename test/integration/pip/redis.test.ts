@@ -195,9 +195,10 @@ describe('a Redis that fails', () => {
     await eventually('the loss is noticed', async () =>
       (await tryLookup(devices)) === undefined ? true : undefined,
     );
-    const before = performance.now();
-    await expect(devices.lookup('a', NEVER)).rejects.toMatchObject({ reason: 'attribute_unavailable' });
-    expect(performance.now() - before).toBeLessThan(500);
+    await expect(devices.lookup('a', NEVER)).rejects.toMatchObject({
+      reason: 'attribute_unavailable',
+      message: "Redis source 'posture': is not connected",
+    });
     await own({ port: redis.port });
     await eventually('the source is back', () => tryLookup(devices));
   });
@@ -225,8 +226,9 @@ describe('a Redis that fails', () => {
     redis.pause();
     const caller = new AbortController();
     const lookup = devices.lookup('a', caller.signal);
-    caller.abort(new Error('deadline'));
-    await expect(lookup).rejects.toThrow('deadline');
+    const reason = new Error('deadline');
+    caller.abort(reason);
+    await expect(lookup).rejects.toBe(reason);
   });
 
   test('that talks nonsense is down', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { InputError } from '../../../src/pdp/errors.ts';
 import { type KeySet, type KeySetOptions, createKeySet } from '../../../src/pip/jwks.ts';
+import { pollFile } from '../../../src/pip/polled-file.ts';
 import { eventually } from '../../support/eventually.ts';
 import { type TestIssuer, createTestIssuer } from '../../support/tokens.ts';
 import { type ManualClock, type MemoryLog, manualClock, memoryLog } from './fixture.ts';
@@ -144,7 +145,7 @@ describe('key set from a URL', () => {
     ['no key set', '{}'],
     ['a private key', '{"keys":[{"kty":"EC","d":"x"}]}'],
     ['a key set of more than 512 KiB', `{"keys":[],"x":"${'x'.repeat(524_288)}"}`],
-    ['bytes that are not UTF-8', new Uint8Array([0x7b, 0xff, 0x7d])],
+    ['bytes that are not UTF-8', Buffer.from('{"keys":[],"x":"\xff"}', 'latin1')],
   ])('keeps good keys when the issuer answers with %s', async (_what, body) => {
     let bad = false;
     const keys = keySet({
@@ -277,6 +278,27 @@ describe('key set from a file', () => {
     expect(log.text().split('does not exist')).toHaveLength(2);
     await writeFile(file, JSON.stringify(two.jwks));
     await eventually('the file is back', async () => ((await knows(keys, 'two')) ? true : undefined));
+  });
+
+  test('is not confirmed by looks at a bad file', async () => {
+    const keys = keySet({ source: { file }, refreshMs: 5 });
+    await keys.start();
+    const confirmed = keys.lastSuccess;
+    await writeFile(file, '{');
+    await eventually('the bad file is noticed', () =>
+      log.text().includes('not a JSON object') ? true : undefined,
+    );
+    clock.advance(1_000);
+    let looks = 0;
+    using _others = pollFile({
+      file,
+      intervalMs: 5,
+      onContent() {},
+      onProblem() {},
+      onUnchanged: () => (looks += 1),
+    });
+    await eventually('the file was looked at again', () => (looks > 3 ? true : undefined));
+    expect(keys.lastSuccess).toBe(confirmed);
   });
 
   test('starts without keys where the file is missing', async () => {

@@ -82,6 +82,14 @@ describe('facts from a file', () => {
     },
   );
 
+  test('hold only what the file says, never what JavaScript objects inherit', async () => {
+    const users = await source(
+      { 'staff/alice': { level: 1 } },
+      { gives: ['constructor', 'toString', 'level'] },
+    );
+    expect(await users.lookup('staff/alice', NEVER)).toMatchObject({ attributes: { level: 1 } });
+  });
+
   test('follow a changed file within a second or so', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const users = await source({ 'staff/alice': { level: 1 } });
