@@ -10,6 +10,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -130,10 +131,18 @@ function installEnvoy() {
   });
 }
 
+/** Remembers that the Envoy on PATH will do, so that nobody has to look at its version again. */
+function linkEnvoy(found) {
+  mkdirSync(join(PARTS, 'envoy'), { recursive: true });
+  rmSync(join(PARTS, 'envoy/envoy'), { force: true });
+  symlinkSync(found, join(PARTS, 'envoy/envoy'));
+  return true;
+}
+
 function provideEnvoy() {
   if (existsSync(join(PARTS, 'envoy/envoy'))) return true;
   const found = onPath('envoy');
-  if (found && envoyIsGood(found)) return true;
+  if (found && envoyIsGood(found)) return linkEnvoy(found);
   if (found) say(`${found} is older than ${ENVOY_AT_LEAST.join('.')} or does not run; it is not used.`);
   return installEnvoy();
 }

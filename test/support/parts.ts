@@ -21,11 +21,11 @@ function fetched(file: string): string | undefined {
 }
 
 /**
- * Path of a real Envoy: the one that `scripts/parts.mjs` fetched, which is only there when PATH had none that is new enough,
- * else the one on PATH. `undefined`: none at hand.
+ * Path of a real Envoy: what `scripts/parts.mjs` fetched, or its link to the one on PATH where that is new enough. `undefined`:
+ * none at hand.
  */
 export function findEnvoy(): string | undefined {
-  return fetched('envoy/envoy') ?? onPath('envoy');
+  return fetched('envoy/envoy');
 }
 
 /** How to start a real Redis server: the one on PATH, else the one that `scripts/parts.mjs` unpacked. `undefined`: none at hand. */
