@@ -85,13 +85,27 @@ const Decision = z.strictObject({
 
 const Policies = z.strictObject({
   sets: z
-    .array(file('A policy set folder.'))
+    .array(file('A policy set folder.'), { error: 'name at least one policy set folder' })
     .min(1, 'name at least one policy set folder')
     .meta({ description: 'Policy set folders; together they are one snapshot.' }),
   reload_ms: ms(2000, 'How often the folders are looked at for changes; 0 never.'),
 });
 
 const CLAIM_TYPES = ['string', 'long', 'bool', 'string_set'] as const;
+
+const Tokens = z.strictObject({
+  cache_max_bytes: z
+    .int()
+    .min(0)
+    .default(32 * 1024 * 1024)
+    .meta({
+      description: 'Bound on the cache of verified tokens, in bytes; 0 verifies every token every time.',
+    }),
+  cache_max_age_ms: ms(
+    60_000,
+    'Ceiling on the time a token is taken for verified; expiry and key changes end it earlier.',
+  ),
+});
 
 const Claims = z.strictObject({
   groups: z.string().optional().meta({ description: 'Claim with the groups of the user.' }),
@@ -245,8 +259,9 @@ export const ConfigSchema = z
       })
       .prefault({}),
     decision: Decision.prefault({}),
-    policies: Policies,
+    policies: Policies.prefault({} as never),
     issuers: z.array(Issuer).default([]).meta({ description: 'Token issuers.' }),
+    tokens: Tokens.prefault({}),
     devices: z
       .strictObject({
         assertion_header: z

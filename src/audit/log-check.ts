@@ -40,9 +40,10 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** The state of a verification: what was seen so far, and what is wrong with it. */
 export class LogCheck {
+  #refusedByPep = 0;
   readonly #onProgress: ((records: number) => void) | undefined;
   readonly #decisions = new Map<string, unknown>();
-  readonly #byKind: Record<string, number> = {};
+  readonly #byKind = new Map<string, number>();
   readonly #problems: LogProblem[] = [];
   #problemCount = 0;
   #failed = false;
@@ -115,10 +116,10 @@ export class LogCheck {
 
   #kind(record: Json, file: string, line: number): void {
     const kind = typeof record['kind'] === 'string' ? record['kind'] : 'unknown';
-    this.#byKind[kind] = (this.#byKind[kind] ?? 0) + 1;
+    this.#byKind.set(kind, (this.#byKind.get(kind) ?? 0) + 1);
     if (kind === 'decision') this.#decision(record, file, line);
     if (kind === 'gap') {
-      this.#lost += Number(record['count']);
+      this.#lost += Number.isSafeInteger(record['count']) ? Number(record['count']) : 0;
       this.problem(
         'failed',
         `${String(record['count'])} records were lost: ${String(record['reason'])}`,
@@ -150,9 +151,17 @@ export class LogCheck {
     const id = entry?.['decision_id'];
     if (entry === undefined) this.problem('failed', 'the line is not a JSON object', file, line);
     else if (typeof id !== 'string' || id === '' || id === '-') {
-      this.problem('failed', 'a request without a decision', file, line);
+      this.#undecided(entry, file, line);
     } else if (!this.#decisions.has(id)) this.problem('failed', `decision ${id} has no record`, file, line);
     else this.#compare(id, entry['decision'], file, line);
+  }
+
+  /** A PEP also refuses requests without asking (no valid HTTP, nobody to ask). Only one that went on went past us. */
+  #undecided(entry: Json, file: string, line: number): void {
+    const details = entry['response_code_details'];
+    if (typeof details === 'string' && details !== '' && details !== '-' && details !== 'via_upstream')
+      this.#refusedByPep += 1;
+    else this.problem('failed', 'a request was let through without a decision', file, line);
   }
 
   #compare(id: string, seen: unknown, file: string, line: number): void {
@@ -167,11 +176,13 @@ export class LogCheck {
   }
 
   report(segments: number): VerifyReport {
+    if (this.#refusedByPep > 0)
+      this.problem('note', `the PEP refused ${this.#refusedByPep} requests without a decision`);
     return {
       completeness: this.#failed ? 'failed' : 'ok',
       integrity: 'not_checked',
       records: this.#records,
-      byKind: this.#byKind,
+      byKind: Object.fromEntries(this.#byKind),
       segments,
       ...(this.#first !== undefined && { firstIndex: this.#first, lastIndex: this.#next - 1 }),
       lost: this.#lost,

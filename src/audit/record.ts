@@ -81,7 +81,6 @@ function longerThan({ cedar, decision }: DecisionTrace, { text, items }: Limits)
 function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, truncated: boolean): object {
   const { decision, identities, canonical, cedar, cache, pep } = trace;
   const { text } = limits;
-  const peer = trace.request?.source;
   const http = trace.request?.http;
   const errors = trace.evaluation?.errors;
   return {
@@ -91,6 +90,8 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     // Nothing evaluates in shadow yet: every decision is applied by the PEP.
     enforced: true,
     reason: decision.reason,
+    // What the client was told, and what only operators are.
+    message: decision.verdict === 'deny' ? cappedOrNull(decision.message, text) : null,
     detail: decision.verdict === 'deny' ? cappedOrNull(decision.detail, text) : null,
     policies: firstOf(decision.policies, limits),
     policy_errors: errors === undefined || errors.length === 0 ? undefined : firstOf(errors, limits),
@@ -98,8 +99,8 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     surface: trace.surface,
     source_identity: workload(identities?.source, text),
     destination_identity: workload(identities?.destination, text),
-    // The PEP's word that it authenticated the client's certificate.
-    mtls: peer === undefined ? null : peer.principal !== '' || peer.certificate !== '',
+    // As policies see it: the source proved a SPIFFE ID to the PEP.
+    mtls: identities === undefined ? null : identities.source !== undefined,
     method: cappedOrNull(canonical?.method ?? http?.method, 64),
     path: cappedOrNull(canonical?.path, limits.path),
     path_raw: http === undefined ? null : rawPath(http.path, canonical?.path, Math.min(1024, limits.path)),

@@ -7,7 +7,8 @@ export interface CompactJws {
   readonly payload: Readonly<Record<string, unknown>>;
 }
 
-const MAX_LENGTH = 16_384;
+/** Longest token looked at, in characters. */
+export const MAX_TOKEN_LENGTH = 16_384;
 
 /**
  * Takes a JWT apart (RFC 7515 §7.1) in the one spelling it may have: three parts of canonical base64url, so that a token cannot
@@ -15,7 +16,7 @@ const MAX_LENGTH = 16_384;
  * JSON objects: `token_malformed`.
  */
 export function parseCompactJws(token: string): CompactJws | Refusal {
-  if (token.length > MAX_LENGTH) return malformed(`longer than ${MAX_LENGTH} bytes`);
+  if (token.length > MAX_TOKEN_LENGTH) return malformed(`longer than ${MAX_TOKEN_LENGTH} bytes`);
   const parts = token.split('.', 4);
   const [headerPart, payloadPart, signature] = parts;
   if (

@@ -5,11 +5,12 @@ import { externalJsonProblem } from '../pdp/external-json.ts';
 import type { VerifiedToken } from '../pdp/identity.ts';
 import type { Clock } from '../pdp/ports.ts';
 import { mapClaims } from './claims.ts';
-import { type CompactJws, parseCompactJws } from './compact-jws.ts';
+import { type CompactJws, MAX_TOKEN_LENGTH, parseCompactJws } from './compact-jws.ts';
 import { type Issuer, type TokenUse, normaliseType } from './issuer.ts';
 import type { KeyResolver, KeySet } from './jwks.ts';
 import { oneOf, printable } from './printable.ts';
 import { checkRegisteredClaims } from './registered-claims.ts';
+import { VerifiedTokens, type VerifiedTokensOptions } from './verified-tokens.ts';
 
 /** Verifies tokens of the configured issuers. */
 export interface TokenVerifier {
@@ -30,15 +31,30 @@ export function createTokenVerifier(
   issuers: readonly Issuer[],
   keySets: ReadonlyMap<string, KeySet>,
   clock: Clock,
+  caching: VerifiedTokensOptions = { maxBytes: 0, maxAgeMs: 0 },
 ): TokenVerifier {
   const trusted = trustedIssuers(issuers, keySets);
+  const known = new VerifiedTokens(caching);
   return {
     async verify(token, use, now) {
+      const key = token.length > MAX_TOKEN_LENGTH ? '' : known.key(token, use);
+      const hit = known.get(key, now);
+      if (hit !== undefined) return hit;
       const jws = parseCompactJws(token);
       if (isRefusal(jws)) return jws;
-      const issuer = findIssuer(trusted, jws.payload['iss'], use);
-      if (isRefusal(issuer)) return issuer;
-      return await verifyFrom(issuer, token, jws, now);
+      const trust = findIssuer(trusted, jws.payload['iss'], use);
+      if (isRefusal(trust)) return trust;
+      const { issuer, keySet } = trust;
+      const keys = keySet.keys(now);
+      const verified = await verifyFrom(trust, keys, token, jws, now);
+      if (isRefusal(verified) || keys === undefined) return verified;
+      const expiresAt = (verified.expiresAt + issuer.skewSeconds) * 1000;
+      known.set(
+        key,
+        { token: verified, keys, currentKeys: (at) => keySet.keys(at), verifiedAt: now, expiresAt },
+        token.length,
+      );
+      return verified;
     },
     missingKeys() {
       const now = clock.now();
@@ -86,13 +102,13 @@ function findIssuer(trusted: readonly TrustedIssuer[], iss: unknown, use: TokenU
 
 async function verifyFrom(
   { issuer, keySet }: TrustedIssuer,
+  keys: KeyResolver | undefined,
   token: string,
   { header, payload }: CompactJws,
   now: number,
 ): Promise<VerifiedToken | Refusal> {
   const wrongHeader = headerRefusal(issuer, header);
   if (wrongHeader !== undefined) return wrongHeader;
-  const keys = keySet.keys(now);
   if (keys === undefined)
     return refuse('token_unverifiable', `no keys of issuer '${issuer.name}' are at hand`);
   const wrongSignature = await signatureRefusal(token, keys, header['alg'] as string);

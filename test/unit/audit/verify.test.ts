@@ -162,9 +162,16 @@ describe('verifyLog beside an Envoy access log', () => {
     ];
     expect(await reconcile(entries)).toEqual([
       '1: decision d-9 has no record',
-      '2: a request without a decision',
-      '3: a request without a decision',
+      '2: a request was let through without a decision',
+      '3: a request was let through without a decision',
       '4: decision d-0 is ALLOW in the record and DENY at the PEP',
     ]);
+  });
+
+  it('only notes requests that the PEP refused by itself, and fails on those that went upstream unasked', async () => {
+    const refused = { decision_id: null, response_code_details: 'http1.codec_error' };
+    expect(await reconcile([refused, refused])).toEqual(['-: the PEP refused 2 requests without a decision']);
+    const passed = { decision_id: null, response_code_details: 'via_upstream' };
+    expect(await reconcile([refused, passed])).toContain('2: a request was let through without a decision');
   });
 });

@@ -1,0 +1,150 @@
+import type { Config } from './config.ts';
+import { ensureDemoIssuer } from './demo-issuer.ts';
+import { createDecisionCache } from './pdp/decision-cache.ts';
+import { type DecisionPoint, type DecisionPointParts, createDecisionPoint } from './pdp/decide.ts';
+import type { Log } from './pdp/log.ts';
+import { PolicyDirectory } from './pdp/policy-directory.ts';
+import type { AttributeSource, Clock, Observer, Recorder } from './pdp/ports.ts';
+import { cached } from './pip/cached.ts';
+import { createDeviceAuthenticator } from './pip/device.ts';
+import { type Issuer, createIssuer } from './pip/issuer.ts';
+import { type KeySet, createKeySet } from './pip/jwks.ts';
+import { openRedisSource } from './pip/redis.ts';
+import { openStaticFile } from './pip/static-file.ts';
+import { type TokenVerifier, createTokenVerifier } from './pip/token-verifier.ts';
+import { createUserAuthenticator } from './pip/user-token.ts';
+import { createWorkloadAuthenticator } from './pip/workload.ts';
+import { warmUp } from './warm-up.ts';
+
+/** The machine's clock. */
+export const SYSTEM_CLOCK: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
+
+/** The deciding part of the process, without a wire or a log. */
+export interface Core extends AsyncDisposable {
+  readonly decisionPoint: DecisionPoint;
+  readonly policies: PolicyDirectory;
+  readonly verifier: TokenVerifier;
+  readonly cache: ReturnType<typeof createDecisionCache>;
+}
+
+/** What the core tells the rest of the process. */
+export interface CoreParts {
+  readonly recorder: Recorder;
+  readonly observer: Observer;
+  readonly log: Log;
+  readonly onReload?: (outcome: 'loaded' | 'refused') => void;
+}
+
+/** Wires identity, information points, policies and cache to a decision point. Throws `InputError` for what people wrote wrong. */
+export async function composeCore(config: Config, parts: CoreParts): Promise<Core> {
+  await using stack = new AsyncDisposableStack();
+  const { log, onReload } = parts;
+  const clock = SYSTEM_CLOCK;
+  const policies = stack.use(
+    new PolicyDirectory({
+      folders: config.policies.sets,
+      clock,
+      log,
+      reloadMs: config.policies.reload_ms,
+      onReload: (outcome) => onReload?.(outcome),
+    }),
+  );
+  const issuers = config.demo ? [...config.issuers, await ensureDemoIssuer(config)] : config.issuers;
+  const verifier = await openVerifier(issuers, config.tokens, log, stack);
+  const sources: AttributeSource[] = [];
+  for (const pip of config.pips) sources.push(await openSource(pip, log, stack));
+  const cache = createDecisionCache(config.decision.cache.max_bytes);
+  const deciding: DecisionPointParts = {
+    clock,
+    workload: createWorkloadAuthenticator(),
+    user: createUserAuthenticator({ verifier }),
+    device: createDeviceAuthenticator({ verifier, header: config.devices.assertion_header }),
+    snapshots: policies,
+    sources,
+    cache,
+    maxAgeMs: config.decision.cache.max_age_ms,
+    acceptsTokens: issuers.some((issuer) => issuer.use === 'user'),
+    recorder: parts.recorder,
+    observer: parts.observer,
+  };
+  await warmUp(deciding, verifier, issuers);
+  const owned = stack.move();
+  return {
+    decisionPoint: createDecisionPoint(deciding),
+    policies,
+    verifier,
+    cache,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function openVerifier(
+  issuers: Config['issuers'],
+  tokens: Config['tokens'],
+  log: Log,
+  stack: AsyncDisposableStack,
+): Promise<TokenVerifier> {
+  const keySets = new Map<string, KeySet>();
+  for (const { name, jwks, refresh_ms: refreshMs, stale_ceiling_ms: staleCeilingMs } of issuers) {
+    const keySet = stack.use(
+      createKeySet({ name, source: jwks, clock: SYSTEM_CLOCK, refreshMs, staleCeilingMs, log }),
+    );
+    keySets.set(name, keySet);
+  }
+  await Promise.all([...keySets.values()].map((keySet) => keySet.start()));
+  const caching = { maxBytes: tokens.cache_max_bytes, maxAgeMs: tokens.cache_max_age_ms };
+  return createTokenVerifier(issuers.map(issuerOf), keySets, SYSTEM_CLOCK, caching);
+}
+
+function issuerOf({ skew_s: skewSeconds, claims, ...issuer }: Config['issuers'][number]): Issuer {
+  const { groups, device_id: deviceId, session_id: sessionId, attributes } = claims;
+  return createIssuer({
+    ...issuer,
+    skewSeconds,
+    claims: {
+      sessionId,
+      attributes,
+      ...(groups !== undefined && { groups }),
+      ...(deviceId !== undefined && { deviceId }),
+    },
+  });
+}
+
+async function openSource(
+  pip: Config['pips'][number],
+  log: Log,
+  stack: AsyncDisposableStack,
+): Promise<AttributeSource> {
+  const common = {
+    name: pip.name,
+    subject: pip.subject,
+    gives: pip.gives,
+    onFailure: pip.on_failure,
+    freshMs: pip.fresh_ms,
+    clock: SYSTEM_CLOCK,
+    log,
+  };
+  switch (pip.kind) {
+    case 'static_file':
+      return stack.use(await openStaticFile({ ...common, file: pip.file }));
+    case 'redis': {
+      const {
+        url,
+        key_prefix: keyPrefix,
+        command_timeout_ms: commandTimeoutMs,
+        password_file: passwordFile,
+      } = pip;
+      const redis = await openRedisSource({
+        ...common,
+        url,
+        keyPrefix,
+        commandTimeoutMs,
+        ...(passwordFile !== undefined && { passwordFile }),
+      });
+      const source = stack.use(redis);
+      return pip.cache_entries > 0
+        ? cached(source, { maxEntries: pip.cache_entries, clock: SYSTEM_CLOCK })
+        : source;
+    }
+  }
+}
