@@ -12,6 +12,8 @@ export class CallScope implements Disposable {
   #controller: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #cancelled = false;
+  /** The timer has spoken; it may do so a fraction of a millisecond before the clock says so. */
+  #expired = false;
 
   /** `timeoutMs` from now: the lesser of the caller's remaining time and our own limit. */
   constructor(clock: Clock, timeoutMs: number) {
@@ -28,7 +30,7 @@ export class CallScope implements Disposable {
   /** The reason to stop now, if there is one. */
   interruption(): Refusal | undefined {
     if (this.#cancelled) return refuse('cancelled', 'the caller cancelled the check');
-    if (this.#clock.monotonic() >= this.#deadline)
+    if (this.#expired || this.#clock.monotonic() >= this.#deadline)
       return refuse('deadline_exceeded', 'the check ran out of time');
     return undefined;
   }
@@ -40,7 +42,10 @@ export class CallScope implements Disposable {
       this.#controller = controller;
       if (this.#cancelled) controller.abort(new Error('cancelled'));
       const remaining = Math.max(0, this.#deadline - this.#clock.monotonic());
-      this.#timer = setTimeout(() => controller.abort(new Error('deadline exceeded')), remaining);
+      this.#timer = setTimeout(() => {
+        this.#expired = true;
+        controller.abort(new Error('deadline exceeded'));
+      }, remaining);
     }
     return this.#controller.signal;
   }

@@ -113,7 +113,7 @@ export class CedarEngine {
  * Every method reports a trap as a complaint.
  */
 export class CedarChecker {
-  readonly #wasm: Wasm = newInstance();
+  #wasm: Wasm = newInstance();
 
   /** Parses a schema in Cedar's own syntax. */
   schema(text: string): { readonly json: SchemaJson } | { readonly complaints: readonly CedarComplaint[] } {
@@ -165,14 +165,82 @@ export class CedarChecker {
     return result.complaints;
   }
 
+  /** Formats a policy file as `cedar format` does; `width` in columns. */
+  format(
+    text: string,
+    width: number,
+  ): { readonly text: string } | { readonly complaints: readonly CedarComplaint[] } {
+    return this.#guard(() => {
+      const answer = this.#wasm.formatPolicies({ policyText: text, lineWidth: width, indentWidth: 2 });
+      return answer.type === 'success'
+        ? { text: answer.formatted_policy }
+        : { complaints: answer.errors.map(complaintOf) };
+    });
+  }
+
+  /** Writes a policy in Cedar's JSON format as text. */
+  policyText(json: object): { readonly text: string } | { readonly complaints: readonly CedarComplaint[] } {
+    return this.#guard(() => {
+      const answer = this.#wasm.policyToText(json as CedarWasm.PolicyJson);
+      return answer.type === 'success'
+        ? { text: answer.text }
+        : { complaints: answer.errors.map(complaintOf) };
+    });
+  }
+
+  /** What the policies and templates of a file mean, each as JSON text, in an order that only depends on them. */
+  meanings(
+    text: string,
+  ): { readonly meanings: readonly string[] } | { readonly complaints: readonly CedarComplaint[] } {
+    return this.#guard(() => {
+      const parts = this.#wasm.policySetTextToParts(text);
+      if (parts.type === 'failure') return { complaints: parts.errors.map(complaintOf) };
+      const answers = [
+        ...parts.policies.map((policy) => this.#wasm.policyToJson(policy)),
+        ...parts.policy_templates.map((template) => this.#wasm.templateToJson(template)),
+      ];
+      const failed = answers.find((answer) => answer.type === 'failure');
+      if (failed) return { complaints: failed.errors.map(complaintOf) };
+      return { meanings: answers.map((answer) => JSON.stringify(answer)).sort() };
+    });
+  }
+
+  /**
+   * Evaluates permits against one request, each for itself; they need not be valid, only well-formed. Tells which hold, and of
+   * those that cannot be evaluated why. Complains where the engine refuses the request or any of the policies.
+   */
+  holding(
+    permits: { readonly [id: string]: object | string },
+    schema: string,
+    request: CedarRequest,
+  ):
+    | { readonly holding: ReadonlySet<string>; readonly errors: ReadonlyMap<string, string> }
+    | { readonly complaints: readonly CedarComplaint[] } {
+    return this.#guard(() => {
+      const answer = this.#wasm.isAuthorized({
+        ...(request as object as Pick<CedarWasm.AuthorizationCall, keyof CedarRequest>),
+        schema,
+        validateRequest: true,
+        policies: { staticPolicies: permits as Record<string, CedarWasm.Policy> },
+      });
+      if (answer.type === 'failure') return { complaints: answer.errors.map(complaintOf) };
+      const { reason, errors } = answer.response.diagnostics;
+      return {
+        // Without a forbid, every permit that holds is a reason.
+        holding: new Set(reason),
+        errors: new Map(errors.map(({ policyId, error }) => [policyId, error.message])),
+      };
+    });
+  }
+
   #guard<T extends object>(run: () => T): T | { complaints: CedarComplaint[] } {
     try {
       return run();
     } catch (error) {
-      const why = isTrap(error)
-        ? 'it is nested deeper or chained longer than the engine can hold'
-        : String(error);
-      return { complaints: [{ message: why }] };
+      if (!isTrap(error)) return { complaints: [{ message: String(error) }] };
+      // A trapped instance would fail on the next text too, whatever it says.
+      this.#wasm = newInstance();
+      return { complaints: [{ message: 'it is nested deeper or chained longer than the engine can hold' }] };
     }
   }
 }

@@ -4,6 +4,7 @@ import { type PolicyStatement, problemAt, splitStatements } from './cedar-text.t
 import { InputError, type Problem } from './errors.ts';
 import { type CedarEntity, uidText } from './evaluation.ts';
 import type { PolicyNotes, PolicySnapshot } from './policy-snapshot.ts';
+import { policyLimitProblem } from './policy-limits.ts';
 import { policyNotes } from './policy-notes.ts';
 import type { PolicyTexts, SourceText } from './policy-source.ts';
 import { collectReads, createReadsCollector, finishReads } from './reads.ts';
@@ -98,6 +99,8 @@ function parsePolicies(
       );
       continue;
     }
+    const limit = policyLimitProblem(answer.json);
+    if (limit !== undefined) problems.push(problemAt(statement, 0, limit));
     const id = answer.json.annotations?.['id'];
     const other = entries.get(id ?? '');
     if (!id)
@@ -153,7 +156,7 @@ function assemble(
     digest: digestOf(compiled, entities),
     loadedAt: now,
     policyIds: entries.map((entry) => entry.id),
-    reads: finishReads(collector, contextKeys),
+    reads: finishReads(collector, { contextKeys, entityTypes: shapes.entities.keys() }, entities.values()),
     literalEntities: [...collector.literals].filter((uid) => entities.has(uid)),
     notes(id) {
       const found = notes.get(id);

@@ -1,9 +1,9 @@
 import type { CallScope } from './call-scope.ts';
 import { canonicalise } from './canonical.ts';
 import type { AccessRequest } from './access-request.ts';
-import { type Decision, type Refusal, denyFor, isRefusal } from './decision.ts';
+import { type Decision, type Refusal, denyFor, isRefusal, refuse } from './decision.ts';
 import { GROUP_TYPES } from './entities.ts';
-import { PdpError } from './errors.ts';
+import { PdpError, messageOf } from './errors.ts';
 import type { AttributeSource, Clock, Observer, PolicySnapshotSource, Recorder } from './ports.ts';
 import { type Authenticators, createAuthenticate } from './stages/authenticate.ts';
 import { bind } from './stages/bind.ts';
@@ -59,10 +59,19 @@ export function createDecisionPoint(parts: DecisionPointParts): DecisionPoint {
       const evaluated = await walk.through('evaluate', bound, stages.evaluate);
       const trace = walk.conclude(evaluated, stages.conclude);
       const recorded = await walk.record(trace, parts.recorder);
-      parts.observer.checked(recorded);
+      tell(parts.observer, recorded);
       return recorded;
     },
   };
+}
+
+/** The answer is made and recorded by now: an observer that fails, against its contract, must not take it away. */
+function tell(observer: Observer, trace: DecisionTrace): void {
+  try {
+    observer.checked(trace);
+  } catch {
+    // Nobody is left to tell.
+  }
 }
 
 function receive(envelope: Envelope, question: AccessRequest | Refusal): Received | Refusal {
@@ -131,8 +140,8 @@ class Walk {
       await recorder.record(trace);
       return trace;
     } catch (error) {
-      const detail = (error as Error).message;
-      const decision = denyFor({ refusal: 'audit_unavailable', detail }, trace.decision.snapshot);
+      const refusal = refuse('audit_unavailable', messageOf(error));
+      const decision = denyFor(refusal, trace.decision.snapshot);
       return { ...trace, stage: 'record', decision };
     } finally {
       this.#time('record', started);

@@ -25,6 +25,8 @@ export const GROUP_TYPES: Readonly<Record<AttributeSubject, string>> = {
 export class EntityStore {
   readonly #snapshot: PolicySnapshot;
   readonly #entities = new Map<string, CedarEntity>();
+  /** Uids of those that `add` was asked for: only these are settled, static data alone may still be completed. */
+  readonly #added = new Set<string>();
 
   constructor(snapshot: PolicySnapshot) {
     this.#snapshot = snapshot;
@@ -36,7 +38,8 @@ export class EntityStore {
     const shape = this.#snapshot.entityShape(uid.type);
     const { reads } = this.#snapshot;
     const text = uidText(uid);
-    if (!shape || this.#entities.has(text)) return uid;
+    if (!shape || this.#added.has(text)) return uid;
+    this.#added.add(text);
     const fixed = this.#snapshot.staticEntity(text);
     const known = parents.filter((parent) => shape.parentTypes.has(parent.type) && this.#matters(parent));
     const entity: CedarEntity = {
@@ -47,8 +50,7 @@ export class EntityStore {
       ...(fixed?.tags && { tags: fixed.tags }),
     };
     this.#entities.set(text, entity);
-    for (const parent of entity.parents) this.#addStatic(uidText(parent));
-    for (const reference of referencesIn(fixed?.attrs)) this.#addStatic(uidText(reference));
+    this.#addReachable(entity);
     return uid;
   }
 
@@ -68,36 +70,45 @@ export class EntityStore {
     const entity = this.#snapshot.staticEntity(uid);
     if (!entity || this.#entities.has(uid)) return;
     this.#entities.set(uid, entity);
-    for (const parent of entity.parents) this.#addStatic(uidText(parent));
-    for (const reference of referencesIn(entity.attrs)) this.#addStatic(uidText(reference));
+    this.#addReachable(entity);
+  }
+
+  /** Policies may follow parents and references into static entities that nothing else names. */
+  #addReachable({ attrs, parents, tags }: CedarEntity): void {
+    const references = [...parents, ...referencesIn(attrs), ...referencesIn(tags)];
+    for (const reference of references) this.#addStatic(uidText(reference));
   }
 }
 
-/** Keeps the fields that the shape declares and that it requires or policies read; `names` are the reads of the top level. */
+/**
+ * Keeps the fields that the shape declares and that it requires or policies read; `names` are the reads of the top level, `all`
+ * where policies use the record as a whole.
+ */
 export function fitRecord(
   record: { readonly [name: string]: CedarValue | undefined },
   shape: RecordShape,
-  names: ReadonlySet<string>,
+  names: ReadonlySet<string> | 'all',
   reads: Reads,
 ): { [name: string]: CedarValue } {
   const kept: { [name: string]: CedarValue } = {};
   for (const [name, field] of shape.fields) {
     const value = Object.hasOwn(record, name) ? record[name] : undefined;
-    if (value === undefined || !(field.required || names.has(name))) continue;
-    kept[name] = field.record && isRecord(value) ? fitNested(name, value, field.record, reads) : value;
+    if (value === undefined || !(field.required || names === 'all' || names.has(name))) continue;
+    if (!field.record || !isRecord(value)) kept[name] = value;
+    else if (names === 'all') kept[name] = fitRecord(value, field.record, 'all', reads);
+    else kept[name] = fitNested(name, value, field.record, reads);
   }
   return kept;
 }
 
-/** {@link fitRecord} for the nested record `name`: whole where policies read it whole, else what they read of it. */
+/** {@link fitRecord} for the nested record `name`: whole where policies use it whole, else what they read of it. */
 export function fitNested(
   name: string,
-  value: { readonly [name: string]: CedarValue },
+  value: { readonly [name: string]: CedarValue | undefined },
   shape: RecordShape,
   reads: Reads,
-): CedarValue {
-  const names = reads.wholeAttributes.has(name) ? new Set(shape.fields.keys()) : reads.attributes;
-  return fitRecord(value, shape, names, reads);
+): { [name: string]: CedarValue } {
+  return fitRecord(value, shape, reads.wholeAttributes.has(name) ? 'all' : reads.attributes, reads);
 }
 
 function isRecord(value: CedarValue): value is { readonly [name: string]: CedarValue } {
@@ -108,9 +119,11 @@ function uniqueUids(uids: readonly EntityUid[]): EntityUid[] {
   return [...new Map(uids.map((uid) => [uidText(uid), uid])).values()];
 }
 
+/** With a schema Cedar reads `{type, id}` as a reference too, so any such record is taken for one. */
 function referencesIn(value: CedarValue | undefined): EntityUid[] {
   if (typeof value !== 'object') return [];
-  if ('__entity' in value) return [value['__entity'] as EntityUid];
+  const { type, id } = ('__entity' in value ? value['__entity'] : value) as { type?: unknown; id?: unknown };
+  if (typeof type === 'string' && typeof id === 'string') return [{ type, id }];
   return Object.values(value).flatMap((item) => referencesIn(item));
 }
 

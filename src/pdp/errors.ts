@@ -11,6 +11,11 @@ export class PdpError extends Error {
   }
 }
 
+/** What a caught value says; anything may be thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** One problem with something that an operator or author wrote. */
 export interface Problem {
   /** File, configuration path or argument at fault. */

@@ -29,14 +29,14 @@ export function policyNotes(
     complain('@reason and @advice belong on a forbid: a permit cannot determine a deny');
   }
   // The text goes out in a header and a JSON body to clients that are not trusted.
-  if (typeof reason === 'string' && !/^[ -~]+$/.test(reason))
+  if (reason !== undefined && !/^[ -~]+$/.test(reason ?? ''))
     complain('@reason must be plain printable ASCII');
   if (typeof reason === 'string' && reason.length > MAX_REASON_LENGTH)
     complain(`@reason is longer than ${MAX_REASON_LENGTH} characters`);
   if (advice !== undefined && !isAdviceKind(advice))
     complain(`@advice(${JSON.stringify(advice)}) is not known; known are ${KINDS.join(' and ')}`);
   if (acrValues !== undefined && advice !== 'step_up') complain('@acr_values goes with @advice("step_up")');
-  if (typeof acrValues === 'string' && !/^[!#-[\]-~]+( [!#-[\]-~]+)*$/.test(acrValues))
+  if (acrValues !== undefined && !/^[!#-[\]-~]+( [!#-[\]-~]+)*$/.test(acrValues ?? ''))
     complain('@acr_values must be space-separated words');
   return {
     effect: json.effect,

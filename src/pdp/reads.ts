@@ -1,5 +1,5 @@
 import type { Reads } from './policy-snapshot.ts';
-import { uidText } from './evaluation.ts';
+import { type CedarEntity, uidText } from './evaluation.ts';
 
 /** {@link Reads} while they are being collected, with the entities that conditions name. */
 export interface ReadsCollector {
@@ -11,6 +11,8 @@ export interface ReadsCollector {
   readonly literals: Set<string>;
   /** Set where a policy uses `context` as a whole. */
   wholeContext: boolean;
+  /** Set where a policy asks `in` something that is not written out: any type may then be the ancestor. */
+  anyAncestor: boolean;
 }
 
 /** An empty collector. */
@@ -22,6 +24,7 @@ export function createReadsCollector(): ReadsCollector {
     entityTypes: new Set(),
     literals: new Set(),
     wholeContext: false,
+    anyAncestor: false,
   };
 }
 
@@ -39,13 +42,36 @@ export function collectReads(policy: object, into: ReadsCollector): void {
   walk(conditions, into, true);
 }
 
-/** The finished reads; `allContextKeys` stands in where a policy uses the context as a whole. */
-export function finishReads(collector: ReadsCollector, allContextKeys: Iterable<string>): Reads {
-  const contextKeys = collector.wholeContext
-    ? new Set([...collector.contextKeys, ...allContextKeys])
-    : collector.contextKeys;
-  const { attributes, wholeAttributes, entityTypes } = collector;
-  return { contextKeys, attributes, wholeAttributes, entityTypes };
+/**
+ * The finished reads; the schema's context keys and entity types stand in where policies may read any of them. A type whose
+ * static entities lie below a type that is named matters like that type: through them a party may be in what is named.
+ */
+export function finishReads(
+  collector: ReadsCollector,
+  schema: { readonly contextKeys: Iterable<string>; readonly entityTypes: Iterable<string> },
+  entities: Iterable<CedarEntity>,
+): Reads {
+  const { attributes, wholeContext, anyAncestor } = collector;
+  const contextKeys = wholeContext ? schema.contextKeys : [];
+  return {
+    attributes,
+    contextKeys: new Set([...collector.contextKeys, ...contextKeys]),
+    wholeAttributes: new Set([...collector.wholeAttributes, ...contextKeys]),
+    entityTypes: anyAncestor
+      ? new Set([...collector.entityTypes, ...schema.entityTypes])
+      : withTypesBelow(collector.entityTypes, [...entities]),
+  };
+}
+
+function withTypesBelow(named: ReadonlySet<string>, entities: readonly CedarEntity[]): Set<string> {
+  const types = new Set(named);
+  for (let before = -1; before !== types.size;) {
+    before = types.size;
+    for (const { uid, parents } of entities) {
+      if (parents.some((parent) => types.has(parent.type))) types.add(uid.type);
+    }
+  }
+  return types;
 }
 
 type Node = { readonly [key: string]: unknown };
@@ -62,8 +88,18 @@ function walk(value: unknown, into: ReadsCollector, inCondition: boolean): void 
   if (typeof node['entity_type'] === 'string') into.entityTypes.add(node['entity_type']);
   for (const [key, child] of Object.entries(node)) {
     if (key === '.' || key === 'has') collectAccess(child as Node, into, key === '.');
+    // The keys of a record literal are an author's words, not Cedar's.
+    else if (key === 'Record') walk(Object.values(child as Node), into, inCondition);
     else walk(child, into, inCondition);
+    if (key === 'in' && inCondition && !isWrittenOut(child as Node)) into.anyAncestor = true;
   }
+}
+
+/** Whether the right side of an `in` (of `left in right`, or of `left is T in right`) is an entity literal or a set of them. */
+function isWrittenOut(node: Node): boolean {
+  const target = (node['right'] ?? node) as Node;
+  const members = (target['Set'] ?? [target]) as readonly Node[];
+  return members.every((member) => (member['Value'] as Node | undefined)?.['__entity'] !== undefined);
 }
 
 function collectEntity(node: Node, into: ReadsCollector, inCondition: boolean): boolean {

@@ -22,6 +22,7 @@ export interface SchemaJson {
 
 interface SchemaType {
   readonly type: string;
+  readonly element?: SchemaType;
   readonly attributes?: { readonly [name: string]: SchemaType & { readonly required?: boolean } };
 }
 
@@ -29,6 +30,19 @@ interface SchemaType {
 export interface SchemaShapes {
   readonly entities: ReadonlyMap<string, EntityShape>;
   readonly contexts: ReadonlyMap<string, RecordShape>;
+  /** What an action applies to, by action uid text. Holds the same actions as `contexts`. */
+  readonly appliesTo: ReadonlyMap<string, ActionScope>;
+  /**
+   * The types of the attributes, by entity type and attribute name: `String`, `Long`, `Bool`, `Set<…>` of these, or the type's
+   * own word.
+   */
+  readonly attributeTypes: ReadonlyMap<string, ReadonlyMap<string, string>>;
+}
+
+/** The entity types that an action applies to. */
+export interface ActionScope {
+  readonly principalTypes: ReadonlySet<string>;
+  readonly resourceTypes: ReadonlySet<string>;
 }
 
 /** Reads the declared shapes out of a schema; record types that are named are followed. */
@@ -40,21 +54,26 @@ export function schemaShapes(schema: SchemaJson): SchemaShapes {
   }
   const entities = new Map<string, EntityShape>();
   const contexts = new Map<string, RecordShape>();
+  const appliesToByAction = new Map<string, ActionScope>();
+  const attributeTypes = new Map<string, ReadonlyMap<string, string>>();
   for (const [namespace, definition] of Object.entries(schema)) {
     for (const [name, entity] of Object.entries(definition.entityTypes)) {
       const shape = recordShape(entity.shape, common) ?? EMPTY;
       entities.set(qualified(namespace, name), { ...shape, parentTypes: new Set(entity.memberOfTypes) });
+      attributeTypes.set(qualified(namespace, name), typeWords(entity.shape, common));
     }
     for (const [id, { appliesTo }] of Object.entries(definition.actions)) {
       if (!appliesTo || appliesTo.principalTypes.length === 0 || appliesTo.resourceTypes.length === 0)
         continue;
-      contexts.set(
-        uidText({ type: qualified(namespace, 'Action'), id }),
-        recordShape(appliesTo.context, common) ?? EMPTY,
-      );
+      const action = uidText({ type: qualified(namespace, 'Action'), id });
+      contexts.set(action, recordShape(appliesTo.context, common) ?? EMPTY);
+      appliesToByAction.set(action, {
+        principalTypes: new Set(appliesTo.principalTypes),
+        resourceTypes: new Set(appliesTo.resourceTypes),
+      });
     }
   }
-  return { entities, contexts };
+  return { entities, contexts, appliesTo: appliesToByAction, attributeTypes };
 }
 
 const EMPTY: RecordShape = { fields: new Map() };
@@ -74,4 +93,22 @@ function recordShape(
     return [name, { required: field.required !== false, ...(record && { record }) }] as const;
   });
   return { fields: new Map(fields) };
+}
+
+function typeWords(
+  shape: SchemaType | undefined,
+  common: ReadonlyMap<string, SchemaType>,
+): ReadonlyMap<string, string> {
+  if (shape === undefined) return new Map();
+  if (shape.type !== 'Record') return typeWords(common.get(shape.type), common);
+  return new Map(
+    Object.entries(shape.attributes ?? {}).map(([name, type]) => [name, typeWord(type, common)]),
+  );
+}
+
+function typeWord(type: SchemaType, common: ReadonlyMap<string, SchemaType>): string {
+  const named = common.get(type.type);
+  if (named) return typeWord(named, common);
+  if (type.type === 'Set' && type.element) return `Set<${typeWord(type.element, common)}>`;
+  return type.type.replace(/^__cedar::/, '');
 }

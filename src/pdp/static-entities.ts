@@ -1,5 +1,6 @@
 import { type CedarEntity, type EntityUid, uidText } from './evaluation.ts';
 import type { Problem } from './errors.ts';
+import { holdsUnknown } from './policy-limits.ts';
 import type { SourceText } from './policy-source.ts';
 import type { SchemaShapes } from './schema-shape.ts';
 
@@ -23,6 +24,11 @@ export function readStaticEntities(
         problems.push({
           where: source.file,
           message: `${uid} is of a type that the schema does not declare`,
+        });
+      if (holdsUnknown(entity))
+        problems.push({
+          where: source.file,
+          message: `${uid} holds a call of 'unknown', which is not taken here`,
         });
       if (entities.has(uid))
         problems.push({ where: source.file, message: `${uid} is defined more than once` });

@@ -17,3 +17,6 @@ export function createManualClock(startMs = Date.UTC(2026, 0, 1)): ManualClock {
     },
   };
 }
+
+/** The clock of this machine, for parts that meet real time on a wire. */
+export const MACHINE_CLOCK: Clock = { now: () => Date.now(), monotonic: () => performance.now() };

@@ -2,6 +2,7 @@ import {
   type Metadata,
   type ServerInterceptor,
   ServerInterceptingCall,
+  type ServerListener,
   type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
@@ -95,25 +96,19 @@ export class ExtAuthzService {
     };
   }
 
-  /** Records calls that end before their message is complete: they never reach the handler. */
+  /** Records calls that end before their one message is complete: they never reach the handler. */
   get interceptor(): ServerInterceptor {
     return (method, call) => {
       if (method.path !== CHECK_PATH) return new ServerInterceptingCall(call);
-      let handedOver = false;
-      let address = '';
+      const progress = new CallProgress();
+      const end = (): void => {
+        if (progress.claim()) this.#recordUnheard(call.getPeer()).catch(this.#parts.onFault);
+      };
       return new ServerInterceptingCall(call, {
         start: (next) => {
-          address = call.getPeer();
-          next({
-            onReceiveHalfClose: (proceed) => {
-              handedOver = true;
-              proceed();
-            },
-            onCancel: () => {
-              if (!handedOver)
-                this.#recordUnheard(address).catch((error: unknown) => this.#parts.onFault(error));
-            },
-          });
+          next(progress.listener(end));
+          // A call that was reset before we looked tells its listener nothing, not even its end.
+          if (!progress.started) end();
         },
       });
     };
@@ -183,6 +178,39 @@ export class ExtAuthzService {
       scope,
       decodeUs: 0,
     });
+  }
+}
+
+/** How far a call has come on its way to the handler. */
+class CallProgress {
+  started = false;
+  #messages = 0;
+  #claimed = false;
+
+  /** Whether nobody has taken on the call yet; from then on somebody has. */
+  claim(): boolean {
+    const free = !this.#claimed;
+    this.#claimed = true;
+    return free;
+  }
+
+  listener(onCancel: () => void): ServerListener {
+    return {
+      onReceiveMetadata: (metadata, proceed) => {
+        this.started = true;
+        proceed(metadata);
+      },
+      onReceiveMessage: (message: unknown, proceed) => {
+        this.#messages += 1;
+        proceed(message);
+      },
+      onReceiveHalfClose: (proceed) => {
+        // A stream that is reset ends too, but without a message, and then the handler is not called.
+        if (this.#messages === 1) this.claim();
+        proceed();
+      },
+      onCancel,
+    };
   }
 }
 

@@ -2,6 +2,7 @@ import type { AttributeFact, AttributeOmission, AttributeSubject } from '../attr
 import { abortable } from '../abortable.ts';
 import type { CallScope } from '../call-scope.ts';
 import { type Refusal, isRefusal, refuse } from '../decision.ts';
+import { messageOf } from '../errors.ts';
 import type { Identities } from '../identity.ts';
 import type { PolicySnapshot } from '../policy-snapshot.ts';
 import type { AttributeSource, PolicySnapshotSource } from '../ports.ts';
@@ -67,7 +68,7 @@ async function ask(
   } catch (error) {
     const interrupted = scope.interruption();
     if (interrupted) return interrupted;
-    const detail = `${source.name}: ${(error as Error).message}`;
+    const detail = `${source.name}: ${messageOf(error)}`;
     return source.onFailure === 'omit'
       ? { ...about, status: 'omitted', detail }
       : refuse('attribute_unavailable', detail);

@@ -1,0 +1,211 @@
+import { once } from 'node:events';
+import { type Socket, connect } from 'node:net';
+
+/** A unary gRPC request as HTTP/2 frames, ready to send: only the stream ids are missing. */
+export interface RequestFrames {
+  /** A HEADERS frame and a DATA frame with stream id 0. */
+  readonly bytes: Buffer;
+  /** Where the DATA frame begins. */
+  readonly dataAt: number;
+  /** Payload of the DATA frame: what flow control counts. */
+  readonly dataBytes: number;
+}
+
+const HEADERS = 1;
+const DATA = 0;
+const RST_STREAM = 3;
+const SETTINGS = 4;
+const PING = 6;
+const GOAWAY = 7;
+const WINDOW_UPDATE = 8;
+const END_STREAM = 0x1;
+const ACK = 0x1;
+const END_HEADERS = 0x4;
+const FRAME_HEAD = 9;
+
+/** RFC 9113 §4.1. */
+function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(FRAME_HEAD);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** HPACK literal without indexing (RFC 7541 §6.2.2), no Huffman; name as text. */
+function literal(name: string, value: string): Buffer {
+  const text = [name, value].map((part) => Buffer.concat([Buffer.from([part.length]), Buffer.from(part)]));
+  return Buffer.concat([Buffer.from([0]), ...text]);
+}
+
+/** Frames of one call of `path` with the message `message`. */
+export function requestFrames(path: string, message: Buffer): RequestFrames {
+  const indexed = Buffer.from([0x83, 0x86]); // :method POST, :scheme http
+  const fields = [
+    literal(':path', path),
+    literal(':authority', 'pdp'),
+    literal('content-type', 'application/grpc'),
+    literal('te', 'trailers'),
+  ];
+  const headers = frame(HEADERS, END_HEADERS, 0, Buffer.concat([indexed, ...fields]));
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  const data = frame(DATA, END_STREAM, 0, Buffer.concat([prefix, message]));
+  return { bytes: Buffer.concat([headers, data]), dataAt: headers.length, dataBytes: message.length + 5 };
+}
+
+/** Told of each finished call: when it was due, and the `google.rpc.Status` code in the CheckResponse (-1: no answer). */
+export type OnAnswer = (dueAt: number, code: number) => void;
+
+/** Calls under way on one connection at most; more than any scenario has. */
+const RING = 1 << 16;
+const WINDOW = 0x7fffffff - 65_535;
+
+/**
+ * One HTTP/2 connection that does nothing but unary calls, so that the generator costs a few microseconds a call and not more
+ * than the servers it measures. It never decodes header blocks: the answer's DATA says how the call went.
+ */
+export class H2Connection implements Disposable {
+  readonly #socket: Socket;
+  readonly #dueAt = new Float64Array(RING);
+  readonly #code = new Int8Array(RING);
+  #onAnswer: OnAnswer = () => undefined;
+  #stream = 1;
+  #sendWindow = 65_535;
+  #received = 0;
+  #rest: Buffer = Buffer.alloc(0);
+  #out: Buffer[] = [];
+  #waiting: [RequestFrames, number][] = [];
+  inFlight = 0;
+  /** The last answer's message; kept for looking at, not for measuring. */
+  lastMessage: Buffer = Buffer.alloc(0);
+
+  /** Connects to 127.0.0.1. */
+  static async connect(port: number): Promise<H2Connection> {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    await once(socket, 'connect');
+    return new H2Connection(socket);
+  }
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', (chunk) => this.#read(chunk));
+    socket.on('error', () => this.#lost());
+    socket.on('close', () => this.#lost());
+    const settings = Buffer.alloc(12);
+    settings.writeUInt16BE(1, 0); // SETTINGS_HEADER_TABLE_SIZE = 0
+    settings.writeUInt16BE(4, 6); // SETTINGS_INITIAL_WINDOW_SIZE
+    settings.writeUInt32BE(0x7fffffff, 8);
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    socket.write(frame(SETTINGS, 0, 0, settings));
+    socket.write(windowUpdate(WINDOW));
+  }
+
+  /** Who is told of answers from now on. */
+  set onAnswer(listener: OnAnswer) {
+    this.#onAnswer = listener;
+  }
+
+  /** Sends a call with the next {@link flush}, or as soon as the server's window lets it. */
+  send(request: RequestFrames, dueAt: number): void {
+    this.inFlight += 1;
+    if (this.#waiting.length > 0 || this.#sendWindow < request.dataBytes)
+      this.#waiting.push([request, dueAt]);
+    else this.#put(request, dueAt);
+  }
+
+  /** Hands what was sent to the kernel in one write. */
+  flush(): void {
+    if (this.#out.length === 0) return;
+    this.#socket.write(this.#out.length === 1 ? (this.#out[0] ?? '') : Buffer.concat(this.#out));
+    this.#out = [];
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.removeAllListeners('close');
+    this.#socket.destroy();
+  }
+
+  #put({ bytes, dataAt, dataBytes }: RequestFrames, dueAt: number): void {
+    const copy = Buffer.allocUnsafe(bytes.length);
+    bytes.copy(copy);
+    copy.writeUInt32BE(this.#stream, 5);
+    copy.writeUInt32BE(this.#stream, dataAt + 5);
+    const slot = (this.#stream >>> 1) % RING;
+    this.#dueAt[slot] = dueAt;
+    this.#code[slot] = -1;
+    this.#stream += 2;
+    this.#sendWindow -= dataBytes;
+    this.#out.push(copy);
+  }
+
+  #read(chunk: Buffer): void {
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let at = 0;
+    while (bytes.length - at >= FRAME_HEAD) {
+      const length = bytes.readUIntBE(at, 3);
+      const end = at + FRAME_HEAD + length;
+      if (end > bytes.length) break;
+      this.#frame(bytes, at, length);
+      at = end;
+    }
+    this.#rest = bytes.subarray(at);
+    if (this.#received > 1 << 20) {
+      this.#out.push(windowUpdate(this.#received));
+      this.#received = 0;
+    }
+    this.flush();
+  }
+
+  #frame(bytes: Buffer, at: number, length: number): void {
+    const type = bytes[at + 3];
+    const flags = bytes[at + 4] ?? 0;
+    const stream = bytes.readUInt32BE(at + 5) & 0x7fffffff;
+    const payload = at + FRAME_HEAD;
+    if (type === DATA) this.#answer(bytes.subarray(payload, payload + length), stream);
+    if ((type === HEADERS || type === DATA) && (flags & END_STREAM) !== 0) this.#end(stream);
+    else if (type === RST_STREAM) this.#end(stream);
+    else if (type === SETTINGS && (flags & ACK) === 0)
+      this.#out.push(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
+    else if (type === PING && (flags & ACK) === 0) {
+      this.#out.push(frame(PING, ACK, 0, Buffer.from(bytes.subarray(payload, payload + 8))));
+    } else if (type === WINDOW_UPDATE && stream === 0) this.#opened(bytes.readUInt32BE(payload));
+    else if (type === GOAWAY) this.#socket.destroy();
+  }
+
+  /** A CheckResponse begins with its `status`: field 1, a message whose field 1 is the code, left out when it is 0 (OK). */
+  #answer(data: Buffer, stream: number): void {
+    this.#received += data.length;
+    if (data.length < 7 || data[5] !== 0x0a) return;
+    this.#code[(stream >>> 1) % RING] = (data[6] ?? 0) > 0 && data[7] === 0x08 ? (data[8] ?? -1) : 0;
+    this.lastMessage = data.subarray(5);
+  }
+
+  #end(stream: number): void {
+    const slot = (stream >>> 1) % RING;
+    this.inFlight -= 1;
+    this.#onAnswer(this.#dueAt[slot] ?? 0, this.#code[slot] ?? -1);
+  }
+
+  #opened(bytes: number): void {
+    this.#sendWindow += bytes;
+    let sent = 0;
+    for (const [request, dueAt] of this.#waiting) {
+      if (this.#sendWindow < request.dataBytes) break;
+      this.#put(request, dueAt);
+      sent += 1;
+    }
+    if (sent > 0) this.#waiting = this.#waiting.slice(sent);
+  }
+
+  #lost(): void {
+    for (; this.inFlight > 0; this.inFlight--) this.#onAnswer(0, -1);
+  }
+}
+
+function windowUpdate(bytes: number): Buffer {
+  const payload = Buffer.alloc(4);
+  payload.writeUInt32BE(bytes);
+  return frame(WINDOW_UPDATE, 0, 0, payload);
+}

@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest';
+import { problemDetails, wwwAuthenticate } from '../../../src/api/problem.ts';
+import { STATUS } from '../../../src/api/status.ts';
+import { DENY_REASONS, type Deny, denyFor } from '../../../src/pdp/decision.ts';
+
+const deny = (fields: Partial<Deny>): Deny => ({ ...denyFor({ refusal: 'no_permit' }), ...fields });
+
+describe('problem details', () => {
+  test.each(DENY_REASONS)('of %s are RFC 9457 and hold nothing for operators', (reason) => {
+    const decision = deny({
+      reason,
+      detail: 'OPERATOR ONLY',
+      snapshot: 'sha256:secret',
+      policies: ['internal-policy'],
+    });
+    const body = problemDetails('id-1', decision);
+    expect(JSON.parse(body)).toEqual({
+      type: `urn:cedar-pdp:problem:${reason}`,
+      title: STATUS[reason].message,
+      status: STATUS[reason].http,
+      reason,
+      decision_id: 'id-1',
+    });
+    expect(body).not.toMatch(/OPERATOR|internal-policy|sha256/);
+  });
+
+  test("carry the policies' public words", () => {
+    expect(
+      JSON.parse(problemDetails('i', deny({ reason: 'policy_forbids', message: 'say "why"' }))),
+    ).toMatchObject({ detail: 'say "why"' });
+  });
+});
+
+describe('the challenge', () => {
+  test.each<[Partial<Deny>, string | undefined]>([
+    [{ reason: 'no_permit' }, undefined],
+    [{ reason: 'internal' }, undefined],
+    [{ reason: 'authentication_required' }, 'Bearer realm="r"'],
+    [{ reason: 'authentication_required', message: 'not told here' }, 'Bearer realm="r"'],
+    [
+      { reason: 'token_expired' },
+      'Bearer realm="r", error="invalid_token", error_description="the token has expired"',
+    ],
+    [
+      { reason: 'credentials_conflict' },
+      'Bearer realm="r", error="invalid_request", error_description="more than one credential was sent"',
+    ],
+    [
+      {
+        reason: 'step_up_required',
+        message: 'mfa please',
+        advice: { kind: 'step_up', acrValues: 'mfa phr' },
+      },
+      'Bearer realm="r", error="insufficient_user_authentication", error_description="mfa please", acr_values="mfa phr"',
+    ],
+    [
+      { reason: 'step_up_required', message: 'a "quoted\\" word' },
+      `Bearer realm="r", error="insufficient_user_authentication", error_description="a 'quoted'' word"`,
+    ],
+  ])('of %j is %s', (fields, header) => {
+    expect(wwwAuthenticate(deny(fields), 'r')).toBe(header);
+  });
+
+  test.each(DENY_REASONS)('of %s is a well-formed header value', (reason) => {
+    const header = wwwAuthenticate(deny({ reason, message: 'x "y" \\ z' }), 'cedar pdp');
+    if (header !== undefined) expect(header).toMatch(/^Bearer [a-z_]+="[^"\\]*"(, [a-z_]+="[^"\\]*")*$/);
+  });
+});
