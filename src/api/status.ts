@@ -82,21 +82,8 @@ export const STATUS = {
   deadline_exceeded: unavailable(DEADLINE_EXCEEDED),
   cancelled: unavailable(CANCELLED),
   overloaded: unavailable(RESOURCE_EXHAUSTED),
-  shutting_down: unavailable(),
   internal: unavailable(INTERNAL),
 } as const satisfies Record<DenyReason, WireStatus>;
-
-/** Reasons that are faults of ours rather than answers to the question. */
-export const FAULTS: ReadonlySet<string> = new Set<DenyReason>([
-  'attribute_unavailable',
-  'policies_unavailable',
-  'engine_fault',
-  'audit_unavailable',
-  'deadline_exceeded',
-  'overloaded',
-  'shutting_down',
-  'internal',
-]);
 
 /** The HTTP status that a decision is told with; 200 for a permit, which the PEP never shows. */
 export function httpStatusOf(decision: Decision): number {

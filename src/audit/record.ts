@@ -87,8 +87,8 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     decision_id: trace.id,
     timestamp: timestampText(trace.receivedAt),
     decision: decision.verdict === 'permit' ? 'ALLOW' : 'DENY',
-    // Nothing evaluates in shadow yet: every decision is applied by the PEP.
-    enforced: true,
+    enforced: trace.enforced ?? true,
+    shadow_of: trace.shadowOf,
     reason: decision.reason,
     // What the client was told, and what only operators are.
     message: decision.verdict === 'deny' ? cappedOrNull(decision.message, text) : null,

@@ -34,7 +34,7 @@ export const serve: Command = {
     const startMs = Math.round(performance.now() - started);
     log.info({ ...app.addresses, snapshot: app.policies.current().digest, start_ms: startMs }, 'serving');
     terminal.out(banner(config, app, configPath(values.config)));
-    const reload = () => app.policies.reloadIfChanged();
+    const reload = () => void app.policies.reloadIfChanged();
     process.on('SIGHUP', reload);
     const [signal] = await Promise.race(
       ['SIGTERM', 'SIGINT'].map(async (name) => [name, await once(process, name)]),

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type * as CedarWasm from '@cedar-policy/cedar-wasm/nodejs';
+import { LRUCache } from 'lru-cache';
 import type { CedarRequest, Evaluation } from './evaluation.ts';
 import { PdpError } from './errors.ts';
 import type { SchemaJson } from './schema-shape.ts';
@@ -27,60 +28,71 @@ export interface ParsedPolicy {
   readonly annotations?: { readonly [name: string]: string | null };
 }
 
-/** What a set is evaluated with. */
-export interface CompiledTexts {
-  readonly schema: string;
+/** Policies in the form that the engine takes: static ones by id, templates by id, and what links make of them. */
+export interface PolicyTextSet {
   readonly policies: { readonly [id: string]: string };
+  readonly templates?: { readonly [id: string]: string };
+  readonly links?: readonly { readonly id: string; readonly template: string; readonly values: object }[];
 }
 
+/** A schema with policies. */
+export interface CompiledTexts extends PolicyTextSet {
+  readonly schema: string;
+}
+
+/** A part of the policy set that is evaluated as one. */
+export interface Slice {
+  /** Equal keys mean equal policies. */
+  readonly key: string;
+  /** Its policies; asked for only where the engine does not hold the slice yet. */
+  load(): PolicyTextSet;
+}
+
+const MAX_SLICES = 512;
+const MAX_LOADED_POLICIES = 50_000;
+
 /**
- * One instance of the Cedar engine (cedar-wasm), with one policy set and schema loaded.
+ * One instance of the Cedar engine (cedar-wasm) for one snapshot.
  *
- * WebAssembly code cannot see its own stack limit: input that is nested deeply enough traps, and a trapped instance fails every
- * later call. So each loaded set has its own instance, a trap denies the request it happened in, and the instance is replaced
- * before the next one.
+ * The engine copies a loaded set on every call, so what is loaded are slices: the policies that can match, kept while they are in
+ * use. WebAssembly code cannot see its own stack limit: input that is nested deeply enough traps, and a trapped instance fails every
+ * later call. So each snapshot has its own instance, a trap denies the request it happened in, and the instance is replaced before
+ * the next one.
  */
 export class CedarEngine {
+  readonly #schema: string;
+  readonly #whole: Slice;
   #wasm: Wasm;
-  readonly #texts: CompiledTexts;
+  #slices: SliceNames;
   #trapped = false;
   /** How often the instance had to be replaced. */
   rebuilds = 0;
 
-  private constructor(wasm: Wasm, texts: CompiledTexts) {
-    this.#wasm = wasm;
-    this.#texts = texts;
+  private constructor(texts: CompiledTexts) {
+    this.#schema = texts.schema;
+    this.#whole = { key: 'whole', load: () => texts };
+    this.#wasm = this.#instance();
+    this.#slices = createSliceNames();
   }
 
-  /** Loads a set that was validated before. Throws `PdpError` `engine_fault` where the engine cannot hold it. */
+  /** Takes texts that were validated before. Throws `PdpError` `engine_fault` where the engine cannot hold the schema. */
   static load(texts: CompiledTexts): CedarEngine {
-    const engine = new CedarEngine(newInstance(), texts);
-    engine.#preparse();
-    return engine;
+    return new CedarEngine(texts);
   }
 
   /**
-   * Evaluates one request against the loaded set; the request is validated against the schema.
+   * Evaluates one request against a slice, or against all policies that were loaded; the request is validated against the schema.
    * Throws `PdpError`: `engine_fault` on a trap, `attribute_refused` where the schema refuses the request's data.
    */
-  evaluate(request: CedarRequest): Evaluation {
-    this.#healIfTrapped();
-    let answer: CedarWasm.AuthorizationAnswer;
-    try {
-      answer = this.#wasm.statefulIsAuthorized({
+  evaluate(request: CedarRequest, slice: Slice = this.#whole): Evaluation {
+    const answer = this.#call(() =>
+      this.#wasm.statefulIsAuthorized({
         ...(request as object as Pick<CedarWasm.StatefulAuthorizationCall, keyof CedarRequest>),
         preparsedSchemaName: 'schema',
         validateRequest: true,
-        preparsedPolicySetId: 'policies',
-      });
-    } catch (error) {
-      this.#trapped = isTrap(error);
-      throw new PdpError(
-        'engine_fault',
-        `Cedar ${this.#trapped ? 'trapped' : 'refused the call'}: ${String(error)}`,
-        { cause: error },
-      );
-    }
+        preparsedPolicySetId: this.#loaded(slice),
+      }),
+    );
     if (answer.type === 'failure') throw new PdpError('attribute_refused', messagesOf(answer.errors));
     const { decision, diagnostics } = answer.response;
     return {
@@ -91,21 +103,86 @@ export class CedarEngine {
     };
   }
 
+  #call<T>(run: () => T): T {
+    this.#healIfTrapped();
+    try {
+      return run();
+    } catch (error) {
+      if (error instanceof PdpError) throw error;
+      this.#trapped = isTrap(error);
+      const what = this.#trapped ? 'trapped' : 'refused the call';
+      throw new PdpError('engine_fault', `Cedar ${what}: ${String(error)}`, { cause: error });
+    }
+  }
+
+  /** The name under which the instance holds the slice, after loading it where needed. */
+  #loaded({ key, load }: Slice): string {
+    const known = this.#slices.get(key);
+    if (known !== undefined) return known;
+    const set = load();
+    const size = Object.keys(set.policies).length + (set.links?.length ?? 0);
+    const name = this.#slices.take(key, size);
+    const answer = this.#wasm.preparsePolicySet(name, wasmPolicySet(set));
+    if (answer.type === 'success') return name;
+    this.#slices.drop(key);
+    throw new PdpError('engine_fault', messagesOf(answer.errors));
+  }
+
   #healIfTrapped(): void {
     if (!this.#trapped) return;
-    this.#wasm = newInstance();
-    this.#preparse();
+    this.#wasm = this.#instance();
+    this.#slices = createSliceNames();
     this.#trapped = false;
     this.rebuilds += 1;
   }
 
-  #preparse(): void {
-    const schema = this.#wasm.preparseSchema('schema', this.#texts.schema);
-    const policies = this.#wasm.preparsePolicySet('policies', { staticPolicies: this.#texts.policies });
-    for (const answer of [schema, policies]) {
-      if (answer.type === 'failure') throw new PdpError('engine_fault', messagesOf(answer.errors));
-    }
+  #instance(): Wasm {
+    const wasm = newInstance();
+    const answer = wasm.preparseSchema('schema', this.#schema);
+    if (answer.type === 'failure') throw new PdpError('engine_fault', messagesOf(answer.errors));
+    return wasm;
   }
+}
+
+interface SliceNames {
+  get(key: string): string | undefined;
+  /** A name for a slice of `size` policies, taken from the least recently used ones where the bounds ask for it. */
+  take(key: string, size: number): string;
+  drop(key: string): void;
+}
+
+/** The engine never forgets a name, only what is behind it: names are used again. */
+function createSliceNames(): SliceNames {
+  const free: string[] = [];
+  let made = 0;
+  const names = new LRUCache<string, string>({
+    max: MAX_SLICES,
+    maxSize: MAX_LOADED_POLICIES,
+    // A slice larger than all bounds is loaded anew for each request rather than refused.
+    maxEntrySize: Number.MAX_SAFE_INTEGER,
+    dispose: (name) => free.push(name),
+  });
+  return {
+    get: (key) => names.get(key),
+    take(key, size) {
+      const name = free.pop() ?? `slice-${made++}`;
+      names.set(key, name, { size: size + 1 });
+      return name;
+    },
+    drop: (key) => names.delete(key),
+  };
+}
+
+function wasmPolicySet({ policies, templates = {}, links = [] }: PolicyTextSet): CedarWasm.PolicySet {
+  return {
+    staticPolicies: policies,
+    templates,
+    templateLinks: links.map(({ id, template, values }) => ({
+      templateId: template,
+      newId: id,
+      values: values as Record<string, CedarWasm.EntityUid>,
+    })),
+  };
 }
 
 /**
@@ -135,6 +212,18 @@ export class CedarChecker {
     });
   }
 
+  /** Parses one template: a policy with slots. */
+  template(
+    text: string,
+  ): { readonly json: ParsedPolicy } | { readonly complaints: readonly CedarComplaint[] } {
+    return this.#guard(() => {
+      const answer = this.#wasm.templateToJson(text);
+      return answer.type === 'success'
+        ? { json: answer.json }
+        : { complaints: answer.errors.map(complaintOf) };
+    });
+  }
+
   /** Validates parsed policies against the schema, in strict mode. */
   validate(texts: CompiledTexts): {
     readonly errors: readonly PolicyComplaint[];
@@ -144,7 +233,7 @@ export class CedarChecker {
       const answer = this.#wasm.validate({
         validationSettings: { mode: 'strict' },
         schema: texts.schema,
-        policies: { staticPolicies: texts.policies },
+        policies: wasmPolicySet(texts),
       });
       if (answer.type === 'failure') return { complaints: answer.errors.map(complaintOf) };
       return {

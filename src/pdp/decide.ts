@@ -3,7 +3,7 @@ import { canonicalise } from './canonical.ts';
 import type { AccessRequest } from './access-request.ts';
 import { type Decision, type Refusal, denyFor, isRefusal, refuse } from './decision.ts';
 import { GROUP_TYPES } from './entities.ts';
-import { PdpError, messageOf } from './errors.ts';
+import { messageOf, refusalOf } from './errors.ts';
 import type { AttributeSource, Clock, Observer, PolicySnapshotSource, Recorder } from './ports.ts';
 import { type Authenticators, createAuthenticate } from './stages/authenticate.ts';
 import { bind } from './stages/bind.ts';
@@ -159,12 +159,4 @@ async function settle<T extends object>(run: () => T | Refusal | Promise<T | Ref
   } catch (error) {
     return refusalOf(error);
   }
-}
-
-function refusalOf(error: unknown): Refusal {
-  if (error instanceof PdpError) return { refusal: error.reason, detail: error.message };
-  return {
-    refusal: 'internal',
-    detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-  };
 }

@@ -40,12 +40,23 @@ export const DENY_REASONS = [
   'deadline_exceeded',
   'cancelled',
   'overloaded',
-  'shutting_down',
   'internal',
 ] as const;
 
 /** A reason for a deny. */
 export type DenyReason = (typeof DENY_REASONS)[number];
+
+/** Reasons that are faults of ours rather than answers to the question. */
+export const FAULT_REASONS: ReadonlySet<Reason> = new Set<Reason>([
+  'attribute_unavailable',
+  'policies_unavailable',
+  'engine_fault',
+  'audit_unavailable',
+  'deadline_exceeded',
+  'cancelled',
+  'overloaded',
+  'internal',
+]);
 
 /** The one reason for a permit. */
 export const PERMIT_REASON = 'permitted';

@@ -1,4 +1,4 @@
-import type { DenyReason } from './decision.ts';
+import type { DenyReason, Refusal } from './decision.ts';
 
 /** A fault that is somebody's to look into; `decide` turns it into a deny with `reason`. The message never reaches a client. */
 export class PdpError extends Error {
@@ -30,10 +30,12 @@ export interface Problem {
 /** Input that people wrote and must mend: configuration, policies, arguments. Holds every problem found. */
 export class InputError extends Error {
   override readonly name = 'InputError';
+  readonly title: string;
   readonly problems: readonly Problem[];
 
   constructor(title: string, problems: readonly Problem[]) {
     super([title, ...problems.map((problem) => `  ${problemText(problem)}`)].join('\n'));
+    this.title = title;
     this.problems = problems;
   }
 }
@@ -42,4 +44,13 @@ export class InputError extends Error {
 export function problemText(problem: Problem): string {
   const position = problem.line === undefined ? '' : `:${problem.line}:${problem.column ?? 1}`;
   return `${problem.where}${position}: ${problem.message}`;
+}
+
+/** The refusal that a thrown fault comes to: a `PdpError`'s own reason, `internal` for anything else. */
+export function refusalOf(error: unknown): Refusal {
+  if (error instanceof PdpError) return { refusal: error.reason, detail: error.message };
+  return {
+    refusal: 'internal',
+    detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+  };
 }

@@ -1,4 +1,6 @@
 import type { CedarEntity, CedarRequest, EntityUid, Evaluation } from './evaluation.ts';
+import type { PolicyScope } from './scope-index.ts';
+import type { SlotValues } from './template-links.ts';
 import type { Advice } from './decision.ts';
 
 /** What a policy's annotations mean to us. */
@@ -39,17 +41,38 @@ export interface EntityShape extends RecordShape {
   readonly parentTypes: ReadonlySet<string>;
 }
 
+/** One policy of a snapshot: a statement, or what a link made of a template. */
+export interface PolicyEntry {
+  readonly id: string;
+  /** The statement as it was written; the template's where the policy is a link. */
+  readonly text: string;
+  readonly file: string;
+  /** 1-based. */
+  readonly line: number;
+  /** 1-based. */
+  readonly column: number;
+  readonly notes: PolicyNotes;
+  readonly scope: PolicyScope;
+  readonly link?: { readonly template: string; readonly values: SlotValues };
+}
+
 /** An immutable, validated, content-addressed policy set that is ready to evaluate. */
 export interface PolicySnapshot {
   /** `sha256:<hex>` over policies, schema and static entities. */
   readonly digest: string;
   /** Unix ms. */
   readonly loadedAt: number;
+  /** The schema in Cedar's syntax. */
+  readonly schema: string;
   /** Ids of the policies, sorted. */
   readonly policyIds: readonly string[];
   readonly reads: Reads;
   /** Uids (`Type::"id"`) of static entities whose own data policies read by naming them. */
   readonly literalEntities: readonly string[];
+  /** A policy; throws a `TypeError` for an id that is not in the set. */
+  policy(id: string): PolicyEntry;
+  /** Ids of the policies whose scope can match; the others can neither decide nor err. */
+  candidates(request: CedarRequest): readonly string[];
   /** Notes of a policy; throws a `TypeError` for an id that is not in the set. */
   notes(id: string): PolicyNotes;
   /** The context that the schema declares for an action; `undefined`: no such action, or it applies to nothing. */

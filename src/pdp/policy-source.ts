@@ -14,10 +14,14 @@ export interface PolicyTexts {
   readonly policies: readonly SourceText[];
   readonly schemas: readonly SourceText[];
   readonly entities: readonly SourceText[];
+  /** `bindings.yaml`. */
+  readonly bindings?: readonly SourceText[];
+  /** `links.json`: policies made of templates. */
+  readonly links?: readonly SourceText[];
 }
 
 /**
- * Reads policy sets from folders: `*.cedar`, `entities.json`, and `schema.cedarschema` in the folder or the nearest one above
+ * Reads policy sets from folders: `*.cedar`, `entities.json`, `bindings.yaml`, `links.json`, and `schema.cedarschema` in the folder or the nearest one above
  * that has it. A schema shared by several sets counts once.
  *
  * Throws `InputError` where a folder is missing, has no policies or finds no schema.
@@ -26,7 +30,12 @@ export function readPolicyTexts(folders: readonly string[]): PolicyTexts {
   const problems: Problem[] = [];
   const schemas = new Map<string, SourceText>();
   const policies: SourceText[] = [];
-  const entities: SourceText[] = [];
+  const [entities, bindings, links]: [SourceText[], SourceText[], SourceText[]] = [[], [], []];
+  const others = [
+    ['entities.json', entities],
+    ['bindings.yaml', bindings],
+    ['links.json', links],
+  ] as const;
   for (const folder of folders) {
     const files = listFiles(folder, problems);
     if (!files) continue;
@@ -34,17 +43,17 @@ export function readPolicyTexts(folders: readonly string[]): PolicyTexts {
     if (cedar.length === 0)
       problems.push({ where: folder, message: 'holds no *.cedar file; a policy set needs at least one' });
     policies.push(...cedar.map((file) => readText(join(folder, file))));
-    if (files.includes('entities.json')) entities.push(readText(join(folder, 'entities.json')));
+    for (const [name, texts] of others) if (files.includes(name)) texts.push(readText(join(folder, name)));
     const schema = findSchema(folder);
     if (schema === undefined)
       problems.push({ where: folder, message: 'finds no schema.cedarschema here or in a folder above' });
     else schemas.set(schema, readText(schema));
   }
   if (problems.length > 0) throw new InputError('policies cannot be read:', problems);
-  return { policies, schemas: [...schemas.values()], entities };
+  return { policies, schemas: [...schemas.values()], entities, bindings, links };
 }
 
-/** A cheap fingerprint of the files that {@link readPolicyTexts} would read, to notice changes. Never throws. */
+/** A cheap fingerprint (versions, not contents) of the files that {@link readPolicyTexts} would read, to notice changes. Never throws. */
 export function policyFingerprint(folders: readonly string[]): string {
   const hash = createHash('sha256');
   for (const folder of folders) {
@@ -53,14 +62,15 @@ export function policyFingerprint(folders: readonly string[]): string {
       ...(listFiles(folder, []) ?? []).map((file) => join(folder, file)),
       ...(schema === undefined ? [] : [schema]),
     ];
-    for (const file of files.sort()) hash.update(`${file}\0${contentOf(file)}\0`);
+    for (const file of files.sort()) hash.update(`${file}\0${versionOf(file)}\0`);
   }
   return hash.digest('hex');
 }
 
-function contentOf(file: string): string {
+function versionOf(file: string): string {
   try {
-    return createHash('sha256').update(readFileSync(file)).digest('hex');
+    const { ino, mtimeMs, size } = statSync(file);
+    return `${ino} ${mtimeMs} ${size}`;
   } catch {
     return 'unreadable';
   }
@@ -69,7 +79,9 @@ function contentOf(file: string): string {
 function listFiles(folder: string, problems: Problem[]): string[] | undefined {
   try {
     return readdirSync(folder).filter(
-      (file) => /\.cedar$|^entities\.json$/.test(file) && statSync(join(folder, file)).isFile(),
+      (file) =>
+        /\.cedar$|^(?:entities\.json|links\.json|bindings\.yaml)$/.test(file) &&
+        statSync(join(folder, file)).isFile(),
     );
   } catch (error) {
     problems.push({

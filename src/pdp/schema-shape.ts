@@ -10,6 +10,7 @@ export interface SchemaJson {
     };
     readonly actions: {
       readonly [name: string]: {
+        readonly memberOf?: readonly { readonly id: string; readonly type?: string }[];
         readonly appliesTo?: {
           readonly principalTypes: readonly string[];
           readonly resourceTypes: readonly string[];
@@ -32,6 +33,8 @@ export interface SchemaShapes {
   readonly contexts: ReadonlyMap<string, RecordShape>;
   /** What an action applies to, by action uid text. Holds the same actions as `contexts`. */
   readonly appliesTo: ReadonlyMap<string, ActionScope>;
+  /** The groups that an action is in, directly or not, as uid texts, by action uid text. */
+  readonly actionAncestors: ReadonlyMap<string, readonly string[]>;
   /**
    * The types of the attributes, by entity type and attribute name: `String`, `Long`, `Bool`, `Set<…>` of these, or the type's
    * own word.
@@ -73,7 +76,13 @@ export function schemaShapes(schema: SchemaJson): SchemaShapes {
       });
     }
   }
-  return { entities, contexts, appliesTo: appliesToByAction, attributeTypes };
+  return {
+    entities,
+    contexts,
+    appliesTo: appliesToByAction,
+    actionAncestors: actionAncestors(schema),
+    attributeTypes,
+  };
 }
 
 const EMPTY: RecordShape = { fields: new Map() };
@@ -93,6 +102,28 @@ function recordShape(
     return [name, { required: field.required !== false, ...(record && { record }) }] as const;
   });
   return { fields: new Map(fields) };
+}
+
+function actionAncestors(schema: SchemaJson): Map<string, readonly string[]> {
+  const parents = new Map<string, string[]>();
+  for (const [namespace, { actions }] of Object.entries(schema)) {
+    const ownType = qualified(namespace, 'Action');
+    for (const [id, { memberOf = [] }] of Object.entries(actions)) {
+      parents.set(
+        uidText({ type: ownType, id }),
+        memberOf.map((group) => uidText({ type: group.type ?? ownType, id: group.id })),
+      );
+    }
+  }
+  return new Map([...parents.keys()].map((action) => [action, [...closure(action, parents)].slice(1)]));
+}
+
+/** The node itself and all that it leads to. */
+function closure(start: string, edges: ReadonlyMap<string, readonly string[]>): Set<string> {
+  const seen = new Set([start]);
+  // A set grows while it is walked.
+  for (const at of seen) for (const next of edges.get(at) ?? []) seen.add(next);
+  return seen;
 }
 
 function typeWords(

@@ -1,3 +1,4 @@
+import type { SlotValues } from './template-links.ts';
 import { type CedarRequest, type EntityUid, uidText } from './evaluation.ts';
 
 /** The scope of one policy, as far as it can be looked up. `undefined`: the scope does not restrict that part. */
@@ -77,20 +78,27 @@ interface PartJson {
   readonly entity?: UidJson;
   readonly entities?: readonly UidJson[];
   readonly entity_type?: string;
-  readonly in?: { readonly entity?: UidJson };
+  readonly slot?: keyof SlotValues;
+  readonly in?: { readonly entity?: UidJson; readonly slot?: keyof SlotValues };
 }
 
 type UidJson = EntityUid | { readonly __entity: EntityUid };
 
-/** Reads the scope out of a policy in Cedar's JSON format. Slots of templates restrict nothing; a link's scope is read after linking. */
-export function scopeOf(id: string, policy: object): PolicyScope {
+/** Reads the scope out of a policy in Cedar's JSON format; `slots` are the values that a link gives to a template's slots. */
+export function scopeOf(id: string, policy: object, slots: SlotValues = {}): PolicyScope {
   const { principal, action, resource } = policy as ScopeJson;
   const actions = action.entities ?? (action.entity ? [action.entity] : undefined);
-  return { id, principal: partOf(principal), actions: actions?.map(textOf), resource: partOf(resource) };
+  return {
+    id,
+    principal: partOf(principal, slots),
+    actions: actions?.map(textOf),
+    resource: partOf(resource, slots),
+  };
 }
 
-function partOf(part: PartJson): string | undefined {
-  const entity = part.entity ?? part.in?.entity;
+function partOf(part: PartJson, slots: SlotValues): string | undefined {
+  const slot = part.slot ?? part.in?.slot;
+  const entity = part.entity ?? part.in?.entity ?? (slot === undefined ? undefined : slots[slot]);
   if (entity) return textOf(entity);
   return part.entity_type === undefined ? undefined : `is ${part.entity_type}`;
 }

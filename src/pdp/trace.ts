@@ -77,6 +77,10 @@ export interface Evaluated extends Bound {
  */
 export interface DecisionTrace extends Envelope, Partial<Omit<Evaluated, keyof Envelope>> {
   readonly decision: Decision;
+  /** False where nobody acts on the decision: it was made in shadow. Absent: it is what was answered. */
+  readonly enforced?: false;
+  /** Id of the decision that was answered, where this one was made in shadow beside it. */
+  readonly shadowOf?: string;
   /** The last stage that ran before the decision was concluded. */
   readonly stage: Stage;
   /** Microseconds by stage, as far as measured. */

@@ -1,6 +1,6 @@
 import type protobuf from 'protobufjs';
-import type { Decision, Deny } from '../../pdp/decision.ts';
-import { FAULTS, STATUS } from '../status.ts';
+import { type Decision, type Deny, FAULT_REASONS } from '../../pdp/decision.ts';
+import { STATUS } from '../status.ts';
 import { problemDetails, wwwAuthenticate } from '../problem.ts';
 
 /** How answers are shaped. */
@@ -42,7 +42,7 @@ export function createEncoder(
       return encode({ status: { code: 0 }, okResponse, ...metadata });
     }
     const denied = deniedResponse(id, decision, options);
-    const asError = options.faultsAsError && FAULTS.has(decision.reason);
+    const asError = options.faultsAsError && FAULT_REASONS.has(decision.reason);
     const response = asError ? { errorResponse: denied } : { deniedResponse: denied };
     return encode({
       status: { code: PERMISSION_DENIED, message: decision.reason },

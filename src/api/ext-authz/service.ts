@@ -63,7 +63,6 @@ export class ExtAuthzService {
   readonly #parts: ExtAuthzParts;
   readonly #encode: ReturnType<typeof createEncoder>;
   #inFlight = 0;
-  #draining = false;
 
   constructor(parts: ExtAuthzParts) {
     this.#parts = parts;
@@ -73,11 +72,6 @@ export class ExtAuthzService {
   /** Checks under way. */
   get inFlight(): number {
     return this.#inFlight;
-  }
-
-  /** From here on every new check is answered by a deny: the process is about to end. */
-  stopAnswering(): void {
-    this.#draining = true;
   }
 
   /** Handlers for a grpc-js server. */
@@ -150,7 +144,6 @@ export class ExtAuthzService {
   }
 
   #turnedAway(): Refusal | undefined {
-    if (this.#draining) return refuse('shutting_down', 'the process is shutting down');
     if (this.#inFlight > this.#parts.maxInFlight)
       return refuse('overloaded', `more than ${this.#parts.maxInFlight} checks under way`);
     return undefined;

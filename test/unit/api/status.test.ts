@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { FAULTS, STATUS, type WireStatus, httpStatusOf } from '../../../src/api/status.ts';
+import { FAULT_REASONS } from '../../../src/pdp/decision.ts';
+import { STATUS, type WireStatus, httpStatusOf } from '../../../src/api/status.ts';
 import { DENY_REASONS, denyFor } from '../../../src/pdp/decision.ts';
 
 test('has one row for each reason and no other', () => {
@@ -29,7 +30,7 @@ describe.each(DENY_REASONS)('%s', (reason) => {
   });
 
   test('is a fault exactly where it is a 503 that is not the doing of the caller', () => {
-    expect(FAULTS.has(reason)).toBe(row.http === 503 && reason !== 'cancelled');
+    expect(FAULT_REASONS.has(reason)).toBe(row.http === 503);
   });
 });
 

@@ -130,8 +130,10 @@ describe('the engine', () => {
     expect(engine.evaluate(question({ ok: true })).verdict).toBe('permit');
   });
 
-  test('does not load what does not parse', () => {
-    expect(faultOf(() => engineOf({ p: 'permit(' })).reason).toBe('engine_fault');
+  test('does not evaluate what does not parse', () => {
+    const broken = engineOf({ p: 'permit(' });
+    expect(faultOf(() => broken.evaluate(question({ ok: true }))).reason).toBe('engine_fault');
+    expect(faultOf(() => broken.evaluate(question({ ok: true }))).reason).toBe('engine_fault');
     expect(faultOf(() => CedarEngine.load({ schema: 'entity', policies: {} })).reason).toBe('engine_fault');
   });
 });

@@ -23,7 +23,7 @@ async function open(reloadMs = 0) {
     log: { info: write('info'), warn: write('warn'), error: write('error') },
     reloadMs,
     onReload(outcome, snapshot) {
-      events.push(`${outcome} ${snapshot.policyIds.join()}`);
+      events.push(`${outcome} ${snapshot?.policyIds.join()}`);
       for (const tell of reloaded.splice(0)) tell();
     },
   });
@@ -37,7 +37,7 @@ test('a good new version is taken, and the digest with it', async () => {
   const before = directory.current();
   await folder.write('main.cedar', policy('second'));
   clock.advance(1000);
-  directory.reloadIfChanged();
+  await directory.reloadIfChanged();
   expect(events).toEqual(['loaded second']);
   expect(directory.current().policyIds).toEqual(['second']);
   expect(directory.current().digest).not.toBe(before.digest);
@@ -79,7 +79,7 @@ describe('a bad new version leaves the old one in force', () => {
     const { folder, directory, events, logged } = await open();
     const before = directory.current();
     await spoil(folder);
-    directory.reloadIfChanged();
+    await directory.reloadIfChanged();
     expect(events).toEqual(['refused first']);
     expect(directory.current()).toBe(before);
     expect(directory.refusal).toBeTruthy();
@@ -91,8 +91,8 @@ describe('a bad new version leaves the old one in force', () => {
   test('is told with file, line and column, and only once', async () => {
     const { folder, directory, events } = await open();
     await folder.write('main.cedar', `${policy('ok')}@id("bad") permit(`);
-    directory.reloadIfChanged();
-    directory.reloadIfChanged();
+    await directory.reloadIfChanged();
+    await directory.reloadIfChanged();
     expect(events).toEqual(['refused first']);
     expect(directory.refusal).toContain(`${join(folder.path, 'main.cedar')}:2:`);
   });
@@ -100,9 +100,9 @@ describe('a bad new version leaves the old one in force', () => {
   test('until it is mended', async () => {
     const { folder, directory, events } = await open();
     await folder.write('main.cedar', 'permit(');
-    directory.reloadIfChanged();
+    await directory.reloadIfChanged();
     await folder.write('main.cedar', policy('mended'));
-    directory.reloadIfChanged();
+    await directory.reloadIfChanged();
     expect(events).toEqual(['refused first', 'loaded mended']);
     expect(directory.refusal).toBeUndefined();
   });
@@ -111,9 +111,9 @@ describe('a bad new version leaves the old one in force', () => {
     const { folder, directory } = await open();
     const { digest } = directory.current();
     await folder.write('main.cedar', 'permit(');
-    directory.reloadIfChanged();
+    await directory.reloadIfChanged();
     await folder.write('main.cedar', policy('first'));
-    directory.reloadIfChanged();
+    await directory.reloadIfChanged();
     expect(directory.refusal).toBeUndefined();
     expect(directory.current().digest).toBe(digest);
   });
@@ -123,7 +123,23 @@ test('nothing changed: nothing happens, also where another file did', async () =
   const { folder, directory, events } = await open();
   const before = directory.current();
   await folder.write('README.md', 'for readers');
-  directory.reloadIfChanged();
+  await directory.reloadIfChanged();
+  expect(events).toEqual([]);
+  expect(directory.current()).toBe(before);
+});
+
+test('a set without a single policy is refused', async () => {
+  const { folder, directory, events } = await open();
+  await folder.write('main.cedar', '// nothing yet');
+  await directory.reloadIfChanged();
+  expect(events).toEqual(['refused first']);
+});
+
+test('rewriting the same content changes nothing', async () => {
+  const { folder, directory, events } = await open();
+  const before = directory.current();
+  await folder.write('main.cedar', policy('first'));
+  await directory.reloadIfChanged();
   expect(events).toEqual([]);
   expect(directory.current()).toBe(before);
 });
@@ -139,7 +155,7 @@ test('looks by itself as often as it is told', async () => {
 test('warnings of the validator are logged', async () => {
   const { folder, directory, logged } = await open();
   await folder.write('main.cedar', '@id("never") permit(principal, action, resource) when { false };');
-  directory.reloadIfChanged();
+  await directory.reloadIfChanged();
   expect(logged.some((line) => line.startsWith('warn policy warning:') && line.includes('impossible'))).toBe(
     true,
   );

@@ -37,6 +37,8 @@ describe('a policy set', () => {
       ],
       schemas: [{ file: at('schema.cedarschema'), text: 's' }],
       entities: [{ file: at('entities.json'), text: '[]' }],
+      bindings: [],
+      links: [],
     });
   });
 
@@ -84,7 +86,9 @@ describe('the fingerprint', () => {
     ['the schema above', { 'schema.cedarschema': 'other' }, true],
     ['a schema of its own', { 'a/schema.cedarschema': 's' }, true],
     ['another file', { 'a/README.md': '' }, false],
-    ['nothing', { 'a/p.cedar': 'p' }, false],
+    ['the bindings', { 'a/bindings.yaml': '' }, true],
+    ['the template links', { 'a/links.json': '[]' }, true],
+    ['nothing', {}, false],
   ])('%s', async (_what, change, changes) => {
     await files({ 'a/p.cedar': 'p', 'schema.cedarschema': 's' });
     const before = fingerprint();
