@@ -4,6 +4,10 @@ import type { Command } from './command.ts';
 import { configCheck, configPrint, configSchema } from './config.ts';
 import { demoToken } from './demo.ts';
 import { policyDigest, policyValidate } from './policy.ts';
+import { policyBind } from './policy-bind.ts';
+import { policyKeygen, policyPack, policySign } from './policy-bundle.ts';
+import { policyFmt } from './policy-fmt.ts';
+import { policyTest } from './policy-test.ts';
 import { serve } from './serve.ts';
 
 /** Every verb, in the order of the usage text. */
@@ -11,7 +15,13 @@ export const commands: readonly Command[] = [
   serve,
   check,
   policyValidate,
+  policyTest,
+  policyFmt,
   policyDigest,
+  policyBind,
+  policyKeygen,
+  policyPack,
+  policySign,
   auditVerify,
   configCheck,
   configPrint,

@@ -82,23 +82,23 @@ function checkSchema(
   schema: string,
   problems: Problem[],
 ): SchemaShapes {
-  // One by one first: an offset into the joined text would name no file.
-  const answers = sources.map((source) => ({ source, answer: checker.schema(source.text) }));
-  for (const { source, answer } of answers) {
-    if ('json' in answer) continue;
-    const statement = { file: source.file, fileText: source.text, offset: 0, text: source.text };
-    problems.push(
-      ...answer.complaints.map((complaint) => problemAt(statement, complaint.offset, complaint.message)),
-    );
-  }
+  const answer = checker.schema(schema);
+  if ('json' in answer) return schemaShapes(answer.json);
+  problems.push(...answer.complaints.map(({ offset, message }) => schemaProblem(sources, offset, message)));
   stopAt(problems);
-  const joined = answers.length === 1 && answers[0] ? answers[0].answer : checker.schema(schema);
-  if ('json' in joined) return schemaShapes(joined.json);
-  const where = sources.map((source) => source.file).join(' with ');
-  throw new InputError(
-    'the schemas do not go together:',
-    joined.complaints.map(({ message }) => ({ where, message })),
-  );
+  throw new TypeError('a schema was refused without a complaint');
+}
+
+/** Schemas are checked joined, since one may use what another declares; the offset tells which one is meant. */
+function schemaProblem(sources: readonly SourceText[], offset: number | undefined, message: string): Problem {
+  let start = 0;
+  for (const { file, text } of sources) {
+    const end = start + Buffer.byteLength(text) + 1;
+    if (offset !== undefined && offset < end)
+      return problemAt({ file, fileText: text, offset: 0, text }, offset - start, message);
+    start = end;
+  }
+  return { where: sources.map((source) => source.file).join(' with '), message };
 }
 
 function parseStatements(

@@ -116,10 +116,11 @@ export class CedarEngine {
   }
 
   /** The name under which the instance holds the slice, after loading it where needed. */
-  #loaded({ key, load }: Slice): string {
+  #loaded(slice: Slice): string {
+    const { key } = slice;
     const known = this.#slices.get(key);
     if (known !== undefined) return known;
-    const set = load();
+    const set = slice.load();
     const size = Object.keys(set.policies).length + (set.links?.length ?? 0);
     const name = this.#slices.take(key, size);
     const answer = this.#wasm.preparsePolicySet(name, wasmPolicySet(set));

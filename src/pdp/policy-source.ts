@@ -21,8 +21,8 @@ export interface PolicyTexts {
 }
 
 /**
- * Reads policy sets from folders: `*.cedar`, `entities.json`, `bindings.yaml`, `links.json`, and `schema.cedarschema` in the folder or the nearest one above
- * that has it. A schema shared by several sets counts once.
+ * Reads policy sets from folders: `*.cedar`, `entities.json`, `bindings.yaml`, `links.json`, and `schema.cedarschema` in the folder and in
+ * those above it. A schema shared by several sets counts once.
  *
  * Throws `InputError` where a folder is missing, has no policies or finds no schema.
  */
@@ -44,10 +44,10 @@ export function readPolicyTexts(folders: readonly string[]): PolicyTexts {
       problems.push({ where: folder, message: 'holds no *.cedar file; a policy set needs at least one' });
     policies.push(...cedar.map((file) => readText(join(folder, file))));
     for (const [name, texts] of others) if (files.includes(name)) texts.push(readText(join(folder, name)));
-    const schema = findSchema(folder);
-    if (schema === undefined)
+    const found = findSchemas(folder);
+    if (found.length === 0)
       problems.push({ where: folder, message: 'finds no schema.cedarschema here or in a folder above' });
-    else schemas.set(schema, readText(schema));
+    for (const schema of found) schemas.set(schema, readText(schema));
   }
   if (problems.length > 0) throw new InputError('policies cannot be read:', problems);
   return { policies, schemas: [...schemas.values()], entities, bindings, links };
@@ -57,10 +57,9 @@ export function readPolicyTexts(folders: readonly string[]): PolicyTexts {
 export function policyFingerprint(folders: readonly string[]): string {
   const hash = createHash('sha256');
   for (const folder of folders) {
-    const schema = findSchema(folder);
     const files = [
       ...(listFiles(folder, []) ?? []).map((file) => join(folder, file)),
-      ...(schema === undefined ? [] : [schema]),
+      ...findSchemas(folder),
     ];
     for (const file of files.sort()) hash.update(`${file}\0${versionOf(file)}\0`);
   }
@@ -92,12 +91,14 @@ function listFiles(folder: string, problems: Problem[]): string[] | undefined {
   }
 }
 
-function findSchema(folder: string): string | undefined {
+/** What is shared stands above, what a set adds (its application's own namespace) in its folder. */
+function findSchemas(folder: string): string[] {
+  const found: string[] = [];
   for (let at = resolve(folder); ; at = dirname(at)) {
     const file = join(at, 'schema.cedarschema');
-    if (existsSync(file)) return file;
+    if (existsSync(file)) found.unshift(file);
     // A repository is where a policy author's files end: nothing above it is theirs.
-    if (at === dirname(at) || existsSync(join(at, '.git'))) return undefined;
+    if (at === dirname(at) || existsSync(join(at, '.git'))) return found;
   }
 }
 

@@ -39,7 +39,7 @@ export class PolicyStore implements PolicySnapshotSource {
    * held stays.
    */
   async take(texts: PolicyTexts): Promise<void> {
-    const { clock, log, onReload } = this.#options;
+    const { clock, log } = this.#options;
     const before = this.#current?.digest;
     try {
       const compiled = await compileOffThread(texts, clock.now());
@@ -56,18 +56,18 @@ export class PolicyStore implements PolicySnapshotSource {
       { digest: this.#current?.digest, before, policies: this.#current?.policyIds.length },
       'policy snapshot loaded',
     );
-    onReload('loaded', this.#current);
+    this.#options.onReload('loaded', this.#current);
   }
 
   /** Notes that what the source has now cannot be taken, and why. */
   refuse(error: unknown): void {
-    const { log, onReload } = this.#options;
+    const { log } = this.#options;
     this.refusal = messageOf(error);
     log.error(
       { digest: this.#current?.digest },
       `changed policies are refused, the active snapshot stays: ${this.refusal}`,
     );
-    onReload('refused', this.#current);
+    this.#options.onReload('refused', this.#current);
   }
 
   #hold({ snapshot, warnings }: CompiledSnapshot): void {

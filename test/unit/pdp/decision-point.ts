@@ -103,14 +103,14 @@ export function setUp({ policies = PERMIT_ALL, schema, entities, user, device, .
     cache,
     point,
     /** Puts another snapshot in force. */
-    activate(next: string | undefined): void {
+    activate: (next: string | undefined): void => {
       snapshot = next === undefined ? undefined : snapshotOf(next, schema, entities);
     },
     /** Decides one question; `scope` is 50 ms unless given. */
-    async decide(
+    decide: async (
       question: AccessRequest | Refusal = accessRequest(),
       scope = new CallScope(clock, 50),
-    ): Promise<DecisionTrace> {
+    ): Promise<DecisionTrace> => {
       using used = scope;
       const receivedAt = clock.now();
       const envelope = {
