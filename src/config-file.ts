@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type Config, ConfigSchema } from './config.ts';
-import { InputError, type Problem } from './pdp/errors.ts';
+import { InputError, type Problem, messageOf } from './pdp/errors.ts';
 
 /** A JSON Schema node, as far as we walk it. */
 export interface SchemaNode {
@@ -82,18 +82,23 @@ function readYaml(filePath: string): unknown {
       { where: filePath, message: (error as Error).message },
     ]);
   }
+  return parseYaml(text, filePath) ?? {};
+}
+
+function parseYaml(text: string, where: string): unknown {
   const document = parseDocument(text);
-  if (document.errors.length > 0) {
-    throw new InputError(
-      'the configuration is not YAML:',
-      document.errors.map((error) => ({
-        where: filePath,
-        ...(error.linePos && { line: error.linePos[0].line, column: error.linePos[0].col }),
-        message: error.message.split('\n')[0] ?? '',
-      })),
-    );
+  const problems: Problem[] = document.errors.map((error) => ({
+    where,
+    ...(error.linePos && { line: error.linePos[0].line, column: error.linePos[0].col }),
+    message: error.message.split('\n')[0] ?? '',
+  }));
+  try {
+    // Aliases are only looked up here.
+    if (problems.length === 0) return document.toJS() as unknown;
+  } catch (error) {
+    problems.push({ where, message: messageOf(error) });
   }
-  return (document.toJS() as unknown) ?? {};
+  throw new InputError('the configuration is not YAML:', problems);
 }
 
 function fromEnvironment(environment: Environment): {
@@ -117,7 +122,8 @@ function fromEnvironment(environment: Environment): {
     try {
       setAt(values, setting.path, absolutePaths(valueOf(text, setting.node), setting.node, process.cwd()));
     } catch (error) {
-      problems.push({ where: env, message: (error as Error).message });
+      const causes = error instanceof InputError ? error.problems : [{ message: messageOf(error) }];
+      problems.push(...causes.map(({ message }) => ({ where: env, message })));
     }
   }
   return { values, warnings, problems };
@@ -134,7 +140,7 @@ function valueOf(text: string, node: SchemaNode): unknown {
       if (!/^-?\d+$/.test(text)) throw new Error('must be an integer');
       return Number(text);
     default:
-      return parseDocument(text).toJS() as unknown;
+      return parseYaml(text, 'the value');
   }
 }
 
@@ -161,17 +167,25 @@ function merge(base: unknown, over: unknown): unknown {
 
 /** Makes every string that the schema marks as a path absolute. */
 function absolutePaths(value: unknown, node: SchemaNode, base: string): unknown {
-  if (typeof value === 'string') return node.format === 'path' ? resolve(base, value) : value;
+  if (typeof value === 'string') {
+    // An empty path stays one, for the schema to refuse: resolved, it would be the working directory.
+    return node.format === 'path' && value !== '' ? resolve(base, value) : value;
+  }
   if (Array.isArray(value))
     return node.items ? value.map((item) => absolutePaths(item, node.items as SchemaNode, base)) : value;
   if (!isObject(value)) return value;
-  const shapes = [node, ...(node.anyOf ?? []), ...(node.oneOf ?? [])];
+  const shapes = shapesOf(node);
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => {
       const child = shapes.map((shape) => shape.properties?.[key]).find((found) => found !== undefined);
       return [key, child ? absolutePaths(item, child, base) : item];
     }),
   );
+}
+
+/** The node itself and its alternatives. */
+function shapesOf(node: SchemaNode): readonly SchemaNode[] {
+  return [node, ...(node.anyOf ?? []), ...(node.oneOf ?? [])];
 }
 
 function problemsOf(issue: z.core.$ZodIssue, source: string): Problem[] {
@@ -181,7 +195,8 @@ function problemsOf(issue: z.core.$ZodIssue, source: string): Problem[] {
     .replace(/^\./, '');
   const where = at === '' ? source : `${source}: ${at}`;
   if (issue.code !== 'unrecognized_keys') return [{ where, message: issue.message }];
-  const known = Object.keys(nodeAt(configJsonSchema(), issue.path)?.properties ?? {});
+  const node = nodeAt(configJsonSchema(), issue.path);
+  const known = node ? shapesOf(node).flatMap((shape) => Object.keys(shape.properties ?? {})) : [];
   return issue.keys.map((key) => ({ where, message: `unknown key '${key}'${suggestion(key, known)}` }));
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEMO_ISSUER, LOOPBACK, refuseRepeats } from './config-rules.ts';
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'must be lower-case letters, digits, - and _');
 const address = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port');
@@ -287,31 +288,18 @@ export const ConfigSchema = z
   .superRefine((config, context) => {
     const addresses = { grpc: config.grpc.address, ops: config.ops.address };
     for (const [surface, value] of Object.entries(addresses)) {
-      if (!config.demo || /^(127\.|localhost:|\[::1\])/.test(value)) continue;
+      if (!config.demo || LOOPBACK.test(value)) continue;
       context.addIssue({
         code: 'custom',
         path: [surface, 'address'],
         message: 'must be a loopback address in demo mode',
       });
     }
-    refuseRepeats(config.issuers, 'issuers', context);
+    // The demo issuer takes part in the names: two issuers of one name would share their users.
+    const taken = config.demo ? [DEMO_ISSUER] : [];
+    refuseRepeats(config.issuers, 'issuers', context, taken);
     refuseRepeats(config.pips, 'pips', context);
   });
 
 /** A whole, valid configuration; paths are absolute. */
 export type Config = z.output<typeof ConfigSchema>;
-
-function refuseRepeats(
-  items: readonly { name: string }[],
-  key: string,
-  context: z.core.$RefinementCtx,
-): void {
-  for (const [index, item] of items.entries()) {
-    if (items.findIndex((other) => other.name === item.name) === index) continue;
-    context.addIssue({
-      code: 'custom',
-      path: [key, index, 'name'],
-      message: `'${item.name}' is taken already`,
-    });
-  }
-}

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type JWK, SignJWT, exportJWK, generateKeyPair, importJWK } from 'jose';
 import type { Config } from './config.ts';
+import { DEMO_ISSUER } from './config-rules.ts';
 import { InputError } from './pdp/errors.ts';
 
 type IssuerConfig = Config['issuers'][number];
@@ -39,7 +40,7 @@ export async function ensureDemoIssuer(config: Config): Promise<IssuerConfig> {
     );
   }
   return {
-    name: 'demo',
+    name: DEMO_ISSUER,
     issuer: ISSUER,
     use: 'user',
     audiences: [AUDIENCE],

@@ -124,6 +124,9 @@ export interface Tracing extends AsyncDisposable {
   readonly observer: Observer;
 }
 
+/** Also how long a collector that does not answer can hold up the end of the process. */
+const EXPORT_TIMEOUT_MS = 2000;
+
 /** Starts traces to an OTLP/HTTP endpoint. The SDK is loaded only then: it costs start-up time that most runs need not pay. */
 export async function startTracing(options: {
   readonly otlpUrl: string | undefined;
@@ -132,13 +135,14 @@ export async function startTracing(options: {
   if (options.otlpUrl === undefined) return undefined;
   const { NodeSDK } = await import('@opentelemetry/sdk-node');
   const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
-  const traceExporter = new OTLPTraceExporter({ url: options.otlpUrl });
+  const traceExporter = new OTLPTraceExporter({ url: options.otlpUrl, timeoutMillis: EXPORT_TIMEOUT_MS });
   const sdk = new NodeSDK({ serviceName: options.serviceName, traceExporter, instrumentations: [] });
   sdk.start();
   const tracer = otel.getTracer('cedar-pdp');
   return {
     observer: { checked: (trace) => recordSpans(tracer, trace) },
-    [Symbol.asyncDispose]: () => sdk.shutdown(),
+    // Spans that the collector does not take are lost; that is no fault of ours to end with.
+    [Symbol.asyncDispose]: () => sdk.shutdown().catch(() => undefined),
   };
 }
 

@@ -96,7 +96,8 @@ export class ExtAuthzService {
       if (method.path !== CHECK_PATH) return new ServerInterceptingCall(call);
       const progress = new CallProgress();
       const end = (): void => {
-        if (progress.claim()) this.#recordUnheard(call.getPeer()).catch(this.#parts.onFault);
+        if (progress.claim())
+          this.#recordUnheard(call.getPeer()).catch((error: unknown) => this.#parts.onFault(error));
       };
       return new ServerInterceptingCall(call, {
         start: (next) => {

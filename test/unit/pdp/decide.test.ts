@@ -13,7 +13,7 @@ import { PERMIT_ALL, type Setup, setUp, sourceOf, userIdentity } from './decisio
 const READS_REVOKED =
   '@id("live") permit(principal is ZeroTrust::User, action, resource) when { principal has revoked && !principal.revoked };';
 const never = () => new Promise<never>(() => undefined);
-const rejects = (error: unknown) => () => Promise.reject(error as Error);
+const rejects = (error: unknown) => () => Promise.reject(error);
 const throws = (error: unknown) => () => {
   throw error;
 };
@@ -347,7 +347,7 @@ test('never rejects and records exactly once, whatever fails together', async ()
   const way = fc.constantFrom('fine', 'throws', 'rejects');
   const act = <T>(how: string, error: unknown, value: T): T | Promise<never> => {
     if (how === 'throws') throw error;
-    return how === 'rejects' ? Promise.reject(error as Error) : value;
+    return how === 'rejects' ? Promise.reject(error) : value;
   };
   await fc.assert(
     fc.asyncProperty(fault, way, way, way, way, async (error, user, device, source, record) => {

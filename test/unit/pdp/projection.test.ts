@@ -1,7 +1,6 @@
 // src/pdp/reads.ts, entities.ts (EntityStore, fitRecord) and cache-key.ts together: what is left out of a question must not matter.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { AttributeRecord } from '../../../src/pdp/attribute.ts';
 import { decisionKey } from '../../../src/pdp/cache-key.ts';
 import { EntityStore, fitRecord } from '../../../src/pdp/entities.ts';
 import type { CedarRequest, CedarValue, EntityUid } from '../../../src/pdp/evaluation.ts';
@@ -197,16 +196,8 @@ function unprojected(snapshot: PolicySnapshot, entities: readonly { uid: EntityU
 
 function question(snapshot: PolicySnapshot, known: Facts): CedarRequest {
   const store = new EntityStore(snapshot);
-  const principal = store.add(
-    user(known.principal),
-    known.principalAttributes as AttributeRecord,
-    known.groups.map(group),
-  );
-  const resource = store.add(
-    doc(known.resource),
-    known.resourceAttributes as AttributeRecord,
-    known.folders.map(folder),
-  );
+  const principal = store.add(user(known.principal), known.principalAttributes, known.groups.map(group));
+  const resource = store.add(doc(known.resource), known.resourceAttributes, known.folders.map(folder));
   const { friend } = known.context;
   if (friend) store.add(friend.__entity, {}, []);
   const shape = snapshot.contextShape(ACTION);

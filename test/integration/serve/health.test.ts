@@ -1,0 +1,81 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Metadata } from '@grpc/grpc-js';
+import { expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../../support/eventually.ts';
+import { type PdpProcess, startPdp } from '../../support/pdp-process.ts';
+import { checkRequestBytes } from '../../support/requests.ts';
+import { type RawClient, connect } from '../../unit/api/grpc-client.ts';
+import { sampleConfig } from './load.ts';
+
+const SERVING = 1;
+const NOT_SERVING = 2;
+
+/** Everything that a health watcher of the whole server was told so far. */
+function watch(client: RawClient): readonly number[] {
+  const seen: number[] = [];
+  const asIs = (bytes: Buffer) => bytes;
+  const stream = client.client.makeServerStreamRequest(
+    '/grpc.health.v1.Health/Watch',
+    asIs,
+    asIs,
+    Buffer.alloc(0),
+    new Metadata(),
+  );
+  stream.on('data', (bytes: Buffer) => void seen.push(bytes[1] ?? 0));
+  stream.on('error', () => undefined);
+  onTestFinished(() => stream.cancel());
+  return seen;
+}
+
+const ready = async (pdp: PdpProcess) => {
+  const answer = await fetch(`http://127.0.0.1:${pdp.opsPort}/readyz`);
+  return { status: answer.status, body: await answer.text() };
+};
+
+test('a decision log that breaks denies, and turns readiness and health watchers; both come back with it', async () => {
+  const auditDir = join(await mkdtemp(join(tmpdir(), 'pdp-health-')), 'audit');
+  onTestFinished(() => rm(dirname(auditDir), { recursive: true, force: true }));
+  await using pdp = await startPdp({
+    config: sampleConfig({ audit: { dir: auditDir, segment_bytes: 65_536 } }),
+  });
+  using client = connect(`127.0.0.1:${pdp.grpcPort}`);
+  const seen = watch(client);
+  await eventually('serving', () => (seen.at(-1) === SERVING ? true : undefined));
+  await rm(auditDir, { recursive: true });
+  // The open segment is still written to; the next one cannot be made.
+  const denied = await eventually('a deny', async () => {
+    const answer = await client.check(checkRequestBytes());
+    return answer.allowed ? undefined : answer;
+  });
+  expect(denied).toMatchObject({
+    httpStatus: 503,
+    metadata: { decision: 'DENY', reason: 'audit_unavailable' },
+  });
+  expect(denied.body).not.toContain(auditDir);
+  await eventually('not serving', () => (seen.at(-1) === NOT_SERVING ? true : undefined));
+  expect(await ready(pdp)).toMatchObject({
+    status: 503,
+    body: expect.stringContaining('the decision log cannot be written') as string,
+  });
+  await mkdir(auditDir);
+  await eventually('serving again', () => (seen.at(-1) === SERVING ? true : undefined));
+  expect((await client.check(checkRequestBytes())).allowed).toBe(true);
+}, 30_000);
+
+test('health watchers are told of the drain while checks are still answered', async () => {
+  await using pdp = await startPdp({ config: sampleConfig({ shutdown: { lag_ms: 1000, grace_ms: 200 } }) });
+  using client = connect(`127.0.0.1:${pdp.grpcPort}`);
+  const seen = watch(client);
+  await eventually('serving', () => (seen.at(-1) === SERVING ? true : undefined));
+  const stopping = pdp.stop();
+  await eventually('not serving', () => (seen.at(-1) === NOT_SERVING ? true : undefined));
+  expect((await client.check(checkRequestBytes())).allowed).toBe(true);
+  expect(await ready(pdp)).toMatchObject({
+    status: 503,
+    body: expect.stringContaining('shutting down') as string,
+  });
+  expect(await stopping).toBe(0);
+  expect([...new Set(seen)]).toEqual([SERVING, NOT_SERVING]);
+});

@@ -1,0 +1,277 @@
+import http2 from 'node:http2';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type ExtAuthzParts, ExtAuthzService } from '../../../../src/api/ext-authz/service.ts';
+import { startGrpcServer } from '../../../../src/api/grpc-server.ts';
+import { MACHINE_CLOCK } from '../../../support/clock.ts';
+import type { DecisionPoint } from '../../../../src/pdp/decide.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { EXT_AUTHZ_TYPES, checkRequestBytes } from '../../../support/requests.ts';
+import { type Setup, setUp } from '../../pdp/decision-point.ts';
+import { connect } from '../grpc-client.ts';
+
+async function serve(setup: Setup = {}, parts: Partial<ExtAuthzParts> = {}) {
+  const fixture = setUp({ clock: MACHINE_CLOCK, ...setup });
+  const faults: unknown[] = [];
+  const encodings: number[] = [];
+  const service = new ExtAuthzService({
+    decisionPoint: fixture.point,
+    clock: MACHINE_CLOCK,
+    types: EXT_AUTHZ_TYPES,
+    encoding: { realm: 'test', faultsAsError: false },
+    timeoutMs: 1000,
+    maxInFlight: 10,
+    onEncoded: (microseconds) => void encodings.push(microseconds),
+    onFault: (error) => void faults.push(error),
+    ...parts,
+  });
+  const server = await startGrpcServer(service, { address: '127.0.0.1:0', maxReceiveBytes: 64 * 1024 });
+  const client = connect(server.address);
+  onTestFinished(async () => {
+    client[Symbol.dispose]();
+    await server.stop(100);
+  });
+  const recorded = (count: number) =>
+    eventually(
+      `${count} records`,
+      () => (fixture.records.length >= count ? fixture.records : undefined),
+      3000,
+    );
+  return { ...fixture, service, server, client, faults, encodings, recorded };
+}
+
+/** A raw HTTP/2 request for a check: what a client does before, or instead of, sending a whole message. */
+async function raw(
+  address: string,
+  headers: http2.OutgoingHttpHeaders,
+  act: (stream: http2.ClientHttp2Stream) => void,
+) {
+  const session = http2.connect(`http://${address}`);
+  onTestFinished(() => session.destroy());
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/envoy.service.auth.v3.Authorization/Check',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...headers,
+  });
+  const answer: { status: string | undefined } = { status: undefined };
+  stream.on('error', () => undefined);
+  stream.on('response', (fields) => (answer.status = fields['grpc-status'] as string | undefined));
+  stream.on('trailers', (fields) => (answer.status = fields['grpc-status'] as string | undefined));
+  stream.on('end', () => stream.close());
+  act(stream);
+  await new Promise<void>((resolve) => void stream.once('close', () => resolve()).resume());
+  return answer;
+}
+
+const frame = (bytes: Uint8Array, compressed = 0) => {
+  const head = Buffer.alloc(5);
+  head[0] = compressed;
+  head.writeUInt32BE(bytes.length, 1);
+  return Buffer.concat([head, bytes]);
+};
+
+describe('a check', () => {
+  test('is answered with the id of its record', async () => {
+    const { client, records, encodings, faults } = await serve();
+    const answer = await client.check(checkRequestBytes());
+    expect(answer).toMatchObject({
+      allowed: true,
+      httpStatus: 200,
+      metadata: { decision: 'ALLOW', policies: ['all'] },
+    });
+    expect(records).toHaveLength(1);
+    expect(answer.headers['x-pdp-decision-id']).toBe(records[0]?.id);
+    expect(answer.metadata['decision_id']).toBe(records[0]?.id);
+    expect(records[0]?.pep.address).toMatch(/^127\.0\.0\.1:\d+$/);
+    expect(records[0]?.pep).not.toHaveProperty('spiffeId');
+    expect(encodings).toHaveLength(1);
+    expect(faults).toEqual([]);
+  });
+
+  test('that is garbage is a recorded deny over a successful RPC', async () => {
+    const { client, records } = await serve();
+    expect(await client.check(Buffer.from('garbage'))).toMatchObject({
+      allowed: false,
+      httpStatus: 400,
+      metadata: { reason: 'request_malformed' },
+    });
+    expect(await client.check(Buffer.alloc(0))).toMatchObject({
+      allowed: false,
+      metadata: { reason: 'request_malformed' },
+    });
+    expect(records).toHaveLength(2);
+  });
+
+  test('carries the trace context of the call before that of the request', async () => {
+    const { client, records } = await serve();
+    const own = '00-11111111111111111111111111111111-2222222222222222-01';
+    const theirs = ['traceparent', '00-33333333333333333333333333333333-4444444444444444-01'] as const;
+    await client.check(checkRequestBytes({ headers: [theirs] }), { metadata: { traceparent: own } });
+    await client.check(checkRequestBytes({ headers: [theirs] }));
+    await client.check(checkRequestBytes({ headers: [theirs] }), { metadata: { traceparent: 'nonsense' } });
+    await client.check(checkRequestBytes());
+    expect(records.map(({ trace }) => trace?.traceId.slice(0, 2))).toEqual(['11', '33', '33', undefined]);
+  });
+
+  test('carries the request id, capped', async () => {
+    const { client, records } = await serve();
+    await client.check(checkRequestBytes({ headers: [['x-request-id', 'r'.repeat(500)]] }));
+    expect(records[0]?.requestId).toBe('r'.repeat(128));
+  });
+});
+
+describe('time', () => {
+  test('is the lesser of the own limit and what the caller has left', async () => {
+    const slow = {
+      workload: { authenticate: () => ({}) },
+      user: () => new Promise<undefined>((resolve) => void setTimeout(() => resolve(undefined), 60)),
+    };
+    const ours = await serve(slow, { timeoutMs: 20 });
+    expect(await ours.client.check(checkRequestBytes(), { deadlineMs: 5000 })).toMatchObject({
+      metadata: { reason: 'deadline_exceeded' },
+    });
+    const theirs = await serve(slow, { timeoutMs: 5000 });
+    await expect(theirs.client.check(checkRequestBytes(), { deadlineMs: 20 })).rejects.toThrow(
+      /DEADLINE_EXCEEDED/,
+    );
+    const [record] = await theirs.recorded(1);
+    expect(['deadline_exceeded', 'cancelled']).toContain(record?.decision.reason);
+  });
+
+  test('that the caller does not limit is our limit', async () => {
+    const { server, recorded } = await serve();
+    const { status } = await raw(server.address, {}, (stream) => stream.end(frame(checkRequestBytes())));
+    expect(status).toBe('0');
+    expect((await recorded(1))[0]?.decision.verdict).toBe('permit');
+  });
+});
+
+describe('a call that ends early leaves one record', () => {
+  test('when the caller cancels while we work', async () => {
+    const reached = Promise.withResolvers<void>();
+    const { client, recorded } = await serve({
+      user: () => {
+        reached.resolve();
+        return new Promise((resolve) => void setTimeout(() => resolve(undefined), 30));
+      },
+    });
+    const controller = new AbortController();
+    const calling = client.check(checkRequestBytes(), { signal: controller.signal });
+    await reached.promise;
+    controller.abort();
+    await expect(calling).rejects.toThrow(/CANCELLED/);
+    expect((await recorded(1))[0]?.decision.reason).toBe('cancelled');
+  });
+
+  test.each<[string, http2.OutgoingHttpHeaders, (stream: http2.ClientHttp2Stream) => void]>([
+    [
+      'when it is reset before its message',
+      {},
+      (stream) => void setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), 10),
+    ],
+    ['when it is reset with its very headers', {}, (stream) => stream.close(http2.constants.NGHTTP2_CANCEL)],
+    [
+      'when it is reset within its message',
+      {},
+      (stream) =>
+        stream.write(frame(checkRequestBytes()).subarray(0, 20), () =>
+          stream.close(http2.constants.NGHTTP2_CANCEL),
+        ),
+    ],
+    ['when it ends without a message', {}, (stream) => stream.end()],
+    [
+      'when it ends within its message',
+      {},
+      (stream) => stream.end(frame(checkRequestBytes()).subarray(0, 20)),
+    ],
+    [
+      'when it holds two messages',
+      {},
+      (stream) => stream.end(Buffer.concat([frame(checkRequestBytes()), frame(checkRequestBytes())])),
+    ],
+    ['when its message is larger than taken', {}, (stream) => stream.end(frame(Buffer.alloc(65 * 1024)))],
+    [
+      'when its message claims to be larger than taken',
+      {},
+      (stream) => stream.end(Buffer.from([0, 0xff, 0xff, 0xff, 0xff, 1])),
+    ],
+    [
+      'when its message is compressed, but not as it says',
+      { 'grpc-encoding': 'gzip' },
+      (stream) => stream.end(frame(Buffer.from('no gzip'), 1)),
+    ],
+    [
+      'when its message is compressed in an unknown way',
+      { 'grpc-encoding': 'br' },
+      (stream) => stream.end(frame(checkRequestBytes(), 1)),
+    ],
+    ['when its deadline has passed before its message', { 'grpc-timeout': '5m' }, () => undefined],
+    [
+      'when its deadline cannot be read',
+      { 'grpc-timeout': 'soon' },
+      (stream) => stream.end(frame(checkRequestBytes())),
+    ],
+  ])('%s', async (_when, headers, act) => {
+    const { server, client, recorded, records } = await serve();
+    const { status } = await raw(server.address, headers, act);
+    // Whatever the caller sees, it is no OK.
+    expect(status ?? 'reset').not.toBe('0');
+    const [record] = await recorded(1);
+    expect(record?.decision.verdict).toBe('deny');
+    expect(record?.pep.address).toMatch(/^127\.0\.0\.1:\d+$/);
+    // The next call is served, and nothing was recorded twice.
+    expect((await client.check(checkRequestBytes())).allowed).toBe(true);
+    expect(records).toHaveLength(2);
+  });
+});
+
+test('a call that is reset once its message is complete leaves one record too, whatever it says', async () => {
+  const { server, client, recorded, records } = await serve();
+  await raw(server.address, {}, (stream) =>
+    stream.write(frame(checkRequestBytes()), () => stream.close(http2.constants.NGHTTP2_CANCEL)),
+  );
+  await recorded(1);
+  await client.check(checkRequestBytes());
+  expect(records).toHaveLength(2);
+});
+
+describe('too much at once', () => {
+  test('is denied as overloaded, at once, and recorded; what is under way goes on', async () => {
+    const gate = Promise.withResolvers<undefined>();
+    const { client, service, records } = await serve({ user: () => gate.promise }, { maxInFlight: 3 });
+    const held = [1, 2, 3].map(() => client.check(checkRequestBytes()));
+    await eventually('three checks under way', () => (service.inFlight === 3 ? true : undefined));
+    expect(await client.check(checkRequestBytes())).toMatchObject({
+      allowed: false,
+      httpStatus: 503,
+      metadata: { reason: 'overloaded' },
+    });
+    gate.resolve(undefined);
+    expect((await Promise.all(held)).every(({ allowed }) => allowed)).toBe(true);
+    expect(service.inFlight).toBe(0);
+    expect(records).toHaveLength(4);
+  });
+});
+
+describe('where not even a decision can be made', () => {
+  test.each<[string, DecisionPoint['decide']]>([
+    ['a rejection', () => Promise.reject(new Error('bug'))],
+    [
+      'a throw',
+      () => {
+        throw new Error('bug');
+      },
+    ],
+    ['nothing at all', () => Promise.resolve(undefined as never)],
+  ])('%s is an explicit deny, and somebody is told', async (_what, decide) => {
+    const { client, faults, service } = await serve({}, { decisionPoint: { decide } });
+    expect(await client.check(checkRequestBytes())).toMatchObject({
+      allowed: false,
+      httpStatus: 503,
+      metadata: { reason: 'internal' },
+    });
+    expect(faults).toHaveLength(1);
+    expect(service.inFlight).toBe(0);
+  });
+});

@@ -1,0 +1,383 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { type SchemaNode, configJsonSchema, loadConfig, settings } from '../../src/config-file.ts';
+import { InputError } from '../../src/pdp/errors.ts';
+
+const MINIMAL = 'grpc: { plaintext: true }\npolicies: { sets: [p] }\n';
+const ISSUER = {
+  name: 'corp',
+  issuer: 'https://idp',
+  audiences: ['pdp'],
+  algorithms: ['ES256'],
+  jwks: { file: 'jwks.json' },
+};
+const PIP = {
+  name: 'directory',
+  kind: 'static_file',
+  subject: 'user',
+  gives: ['groups'],
+  file: 'facts.json',
+};
+
+let folder: string;
+let file: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'pdp-config-'));
+  file = join(folder, 'pdp.yaml');
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+});
+
+async function load(yaml: string | object = MINIMAL, env: Readonly<Record<string, string>> = {}) {
+  await writeFile(file, typeof yaml === 'string' ? yaml : JSON.stringify(yaml));
+  return loadConfig(file, env);
+}
+async function refused(
+  yaml: string | object,
+  env?: Readonly<Record<string, string>>,
+): Promise<readonly string[]> {
+  const error: unknown = await load(yaml, env).catch((thrown: unknown) => thrown);
+  if (!(error instanceof InputError)) throw new Error(`not refused: ${String(error)}`);
+  return error.problems.map(
+    ({ where, message }) => `${where.replace(`${file}: `, '').replace(file, '')}: ${message}`,
+  );
+}
+const base = { grpc: { plaintext: true }, policies: { sets: ['p'] } };
+
+describe('a file', () => {
+  test('that says the least gives defaults', async () => {
+    const { config, warnings } = await load();
+    expect(warnings).toEqual([]);
+    expect(config).toMatchObject({
+      demo: false,
+      grpc: { address: '127.0.0.1:9191', plaintext: true },
+      ops: { address: '127.0.0.1:8282' },
+      decision: { faults_as_error: false },
+      issuers: [],
+      pips: [],
+      audit: { durability: 'written', on_failure: 'deny' },
+    });
+  });
+
+  test('is frozen once read, all the way down', async () => {
+    const { config } = await load({ ...base, issuers: [ISSUER] });
+    const frozen = (value: unknown): boolean =>
+      typeof value !== 'object' ||
+      value === null ||
+      (Object.isFrozen(value) && Object.values(value).every(frozen));
+    expect(frozen(config)).toBe(true);
+  });
+
+  test('has paths relative to itself', async () => {
+    const { config } = await load({ ...base, audit: { dir: 'log' }, issuers: [ISSUER], pips: [PIP] });
+    expect(config.policies.sets).toEqual([join(folder, 'p')]);
+    expect(config.audit.dir).toBe(join(folder, 'log'));
+    expect(config.issuers[0]?.jwks).toEqual({ file: join(folder, 'jwks.json') });
+    expect(config.pips[0]).toMatchObject({ file: join(folder, 'facts.json') });
+  });
+
+  test('leaves absolute paths, and a path by default is relative to the working directory', async () => {
+    const { config } = await load({ ...base, policies: { sets: ['/etc/p'] } });
+    expect(config.policies.sets).toEqual(['/etc/p']);
+    expect(config.audit.dir).toBe(resolve('.pdp/audit'));
+  });
+
+  test('that is not there is refused by name', () => {
+    expect(() => loadConfig(join(folder, 'nowhere.yaml'), {})).toThrow(/cannot be read[^]*nowhere\.yaml/);
+  });
+
+  test.each([
+    ['no YAML', 'grpc: [', /not YAML/],
+    ['a repeated key', `${MINIMAL}grpc: {}\n`, /not YAML[^]*unique/],
+    ['an unresolved alias', `${MINIMAL}audit: *gone\n`, /not YAML/],
+    ['a list', '- a\n', /not valid/],
+    ['text', 'hello\n', /not valid/],
+    ['empty', '', /not valid/],
+  ])('that is %s is refused as input', async (_what, text, message) => {
+    const error: unknown = await load(text).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(InputError);
+    expect((error as Error).message).toMatch(message);
+  });
+
+  test('that is no YAML is refused with line and column', async () => {
+    await expect(load('grpc:\n  plaintext: "x\n')).rejects.toMatchObject({
+      problems: [{ where: file, line: 3 }],
+    });
+  });
+});
+
+describe('problems', () => {
+  test('are told all at once, each with its path', async () => {
+    const problems = await refused(
+      {
+        grpc: { plaintext: true, address: 'nowhere', max_receive_bytes: 1 },
+        policies: { sets: [] },
+        issuers: [{ ...ISSUER, audiences: [], algorithms: ['none'] }, ISSUER],
+        decision: { timeout_ms: 0 },
+        audti: {},
+      },
+      { PDP_DEMO: 'maybe' },
+    );
+    const paths = problems.map((problem) => problem.split(':')[0]);
+    expect(paths).toEqual(
+      expect.arrayContaining([
+        'PDP_DEMO',
+        'grpc.address',
+        'grpc.max_receive_bytes',
+        'policies.sets',
+        'issuers[0].audiences',
+        'issuers[0].algorithms[0]',
+        'decision.timeout_ms',
+      ]),
+    );
+    expect(problems.join('\n')).toMatch(/unknown key 'audti'; did you mean 'audit'\?/);
+  });
+
+  test.each<[string, object, RegExp]>([
+    ['at the top', { ...base, polices: {} }, /unknown key 'polices'; did you mean 'policies'\?/],
+    ['in a group', { ...base, decision: { timeout: 5 } }, /^decision: unknown key 'timeout'/],
+    [
+      'in a group of a group',
+      { ...base, decision: { cache: { max_byte: 5000 } } },
+      /^decision\.cache: unknown key 'max_byte'; did you mean 'max_bytes'\?/,
+    ],
+    [
+      'in a list',
+      { ...base, issuers: [{ ...ISSUER, audience: 'x' }] },
+      /^issuers\[0\]: unknown key 'audience'; did you mean 'audiences'\?/,
+    ],
+    [
+      'in a list of several kinds',
+      { ...base, pips: [{ ...PIP, give: ['x'] }] },
+      /^pips\[0\]: unknown key 'give'; did you mean 'gives'\?/,
+    ],
+    ['far from anything', { ...base, zzzzzz: 1 }, /unknown key 'zzzzzz'$/],
+  ])('of a misspelt key %s suggest the right one', async (_where, yaml, message) => {
+    expect((await refused(yaml)).join('\n')).toMatch(message);
+  });
+
+  test.each<[string, object, RegExp]>([
+    ['no policy sets', { grpc: { plaintext: true } }, /^policies/],
+    ['neither TLS nor plaintext', { policies: base.policies }, /^grpc\.tls: is needed/],
+    [
+      'TLS and plaintext',
+      {
+        ...base,
+        grpc: { plaintext: true, tls: { cert_file: 'c', key_file: 'k', ca_file: 'a', trust_domain: 't' } },
+      },
+      /^grpc\.plaintext: cannot be true together/,
+    ],
+    [
+      'a caller that is no SPIFFE ID',
+      {
+        ...base,
+        grpc: { tls: { cert_file: 'c', key_file: 'k', ca_file: 'a', trust_domain: 't', allow: ['envoy'] } },
+      },
+      /^grpc\.tls\.allow\[0\]/,
+    ],
+    [
+      'an issuer without audience',
+      { ...base, issuers: [{ ...ISSUER, audiences: undefined }] },
+      /^issuers\[0\]\.audiences/,
+    ],
+    [
+      'an issuer with no audience',
+      { ...base, issuers: [{ ...ISSUER, audiences: [] }] },
+      /a token for anybody is a token for nobody/,
+    ],
+    [
+      'an issuer with an empty audience',
+      { ...base, issuers: [{ ...ISSUER, audiences: [''] }] },
+      /^issuers\[0\]\.audiences\[0\]/,
+    ],
+    [
+      'an issuer without algorithms',
+      { ...base, issuers: [{ ...ISSUER, algorithms: [] }] },
+      /name at least one algorithm/,
+    ],
+    [
+      'a symmetric algorithm',
+      { ...base, issuers: [{ ...ISSUER, algorithms: ['HS256'] }] },
+      /^issuers\[0\]\.algorithms\[0\]/,
+    ],
+    ['an issuer without keys', { ...base, issuers: [{ ...ISSUER, jwks: undefined }] }, /^issuers\[0\]\.jwks/],
+    [
+      'an issuer with two sources of keys',
+      { ...base, issuers: [{ ...ISSUER, jwks: { file: 'x', url: 'https://x' } }] },
+      /^issuers\[0\]\.jwks/,
+    ],
+    [
+      'an issuer name with a slash, which would run into the user',
+      { ...base, issuers: [{ ...ISSUER, name: 'a/b' }] },
+      /^issuers\[0\]\.name/,
+    ],
+    [
+      'two issuers of one name',
+      { ...base, issuers: [ISSUER, ISSUER] },
+      /^issuers\[1\]\.name: 'corp' is taken already/,
+    ],
+    [
+      'two information points of one name',
+      { ...base, pips: [PIP, PIP] },
+      /^pips\[1\]\.name: 'directory' is taken already/,
+    ],
+    [
+      'an unknown kind of information point',
+      { ...base, pips: [{ ...PIP, kind: 'ldap' }] },
+      /^pips\[0\]\.kind/,
+    ],
+    ['a skew beyond reason', { ...base, issuers: [{ ...ISSUER, skew_s: 3600 }] }, /^issuers\[0\]\.skew_s/],
+    ['a realm that would break its header', { ...base, decision: { realm: 'a"b' } }, /^decision\.realm/],
+    [
+      'demo mode on a public gRPC address',
+      { ...base, demo: true, grpc: { plaintext: true, address: '0.0.0.0:9191' } },
+      /^grpc\.address: must be a loopback address/,
+    ],
+    [
+      'demo mode on a public ops address',
+      { ...base, demo: true, ops: { address: '[::]:8282' } },
+      /^ops\.address: must be a loopback address/,
+    ],
+    [
+      'demo mode on a name that only begins like loopback',
+      { ...base, demo: true, grpc: { plaintext: true, address: '127.evil.example:9191' } },
+      /^grpc\.address: must be a loopback/,
+    ],
+    [
+      'demo mode beside an issuer of that name',
+      { ...base, demo: true, issuers: [{ ...ISSUER, name: 'demo' }] },
+      /^issuers\[0\]\.name: 'demo' is taken already/,
+    ],
+    [
+      'a password as a value',
+      {
+        ...base,
+        pips: [
+          { ...PIP, kind: 'redis', url: 'redis://x', key_prefix: 'p', file: undefined, password: 'secret' },
+        ],
+      },
+      /unknown key 'password'/,
+    ],
+    ['null', { ...base, audit: null }, /^audit/],
+  ])('%s is refused', async (_what, yaml, message) => {
+    expect((await refused(yaml)).join('\n')).toMatch(message);
+  });
+
+  test('demo mode on loopback is not one', async () => {
+    for (const address of ['127.0.0.1:0', 'localhost:9191', '[::1]:9191', '127.8.8.8:1']) {
+      expect((await load({ ...base, demo: true, grpc: { plaintext: true, address } })).config.demo).toBe(
+        true,
+      );
+    }
+  });
+});
+
+describe('the environment', () => {
+  /** A value other than the default that the schema takes, as text, and what it is read as. */
+  function sample({ path, node }: { path: readonly string[]; node: SchemaNode }): [string, unknown] {
+    const key = path.join('.');
+    if (key === 'grpc.plaintext') return ['true', true];
+    if (key === 'issuers')
+      return [JSON.stringify([ISSUER]), expect.arrayContaining([expect.objectContaining({ name: 'corp' })])];
+    if (key === 'pips')
+      return [
+        JSON.stringify([PIP]),
+        expect.arrayContaining([expect.objectContaining({ name: 'directory' })]),
+      ];
+    if (key.endsWith('address')) return ['127.0.0.1:7', '127.0.0.1:7'];
+    if (key === 'grpc.tls.allow') return ['[spiffe://a/b]', ['spiffe://a/b']];
+    if (node.enum) return [String(node.enum.at(-1)), node.enum.at(-1)];
+    if (node.type === 'boolean') return ['true', true];
+    if (node.type === 'integer') return ['77777', 77_777];
+    if (node.type === 'array') return ['[some/where]', [resolve('some/where')]];
+    return node.format === 'path' ? ['some/where', resolve('some/where')] : ['other', 'other'];
+  }
+  const TLS = {
+    grpc: { tls: { cert_file: 'c', key_file: 'k', ca_file: 'a', trust_domain: 't' } },
+    policies: base.policies,
+  };
+
+  test.each(settings().map((setting) => [setting.env, setting] as const))(
+    '%s sets its key',
+    async (env, setting) => {
+      const limits: Record<string, string> = {
+        'decision.timeout_ms': '7777',
+        'audit.segment_bytes': '99999',
+      };
+      const [text, value] =
+        limits[setting.path.join('.')] === undefined
+          ? sample(setting)
+          : [limits[setting.path.join('.')] ?? '', Number(limits[setting.path.join('.')])];
+      const { config, warnings } = await load(setting.path[1] === 'tls' ? TLS : base, { [env]: text });
+      expect(warnings).toEqual([]);
+      expect(setting.path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)).toEqual(
+        value,
+      );
+      expect(env).toBe(`PDP_${setting.path.join('_').toUpperCase()}`);
+    },
+  );
+
+  test('names no two settings the same', () => {
+    const names = settings().map(({ env }) => env);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test('wins over the file, leaf by leaf', async () => {
+    const { config } = await load(
+      { ...base, audit: { log: 'file', durability: 'async' } },
+      { PDP_AUDIT_LOG: 'env' },
+    );
+    expect(config.audit).toMatchObject({ log: 'env', durability: 'async' });
+  });
+
+  test('is enough without a file', () => {
+    const { config } = loadConfig(undefined, { PDP_GRPC_PLAINTEXT: 'true', PDP_POLICIES_SETS: '[p]' });
+    expect(config.policies.sets).toEqual([resolve('p')]);
+  });
+
+  test.each([
+    ['PDP_GRPC_PLAINTEXT', 'yes'],
+    ['PDP_DECISION_TIMEOUT_MS', '5ms'],
+    ['PDP_DECISION_TIMEOUT_MS', '1.5'],
+    ['PDP_DECISION_TIMEOUT_MS', ''],
+    ['PDP_POLICIES_SETS', '[a'],
+    ['PDP_AUDIT_DURABILITY', 'maybe'],
+    ['PDP_AUDIT_DIR', ''],
+  ])('refuses %s=%s', async (env, text) => {
+    expect(await refused(base, { [env]: text })).toHaveLength(1);
+  });
+
+  test('warns of names that are no setting, with the nearest one', async () => {
+    const { warnings } = await load(base, {
+      PDP_AUDIT_DRI: 'x',
+      PDP_SERVICE_HOST: '10.0.0.1',
+      PDP_CONFIG: 'x',
+      PDP_TEST_ANY: 'x',
+      OTHER: 'x',
+    });
+    expect(warnings).toEqual([
+      "PDP_AUDIT_DRI is no setting; did you mean 'PDP_AUDIT_DIR'?",
+      expect.stringMatching(/^PDP_SERVICE_HOST is no setting/),
+    ]);
+  });
+});
+
+test('the JSON Schema takes what the loader takes, and refuses unknown keys', () => {
+  const schema = configJsonSchema();
+  expect(schema['additionalProperties']).toBe(false);
+  expect(schema.properties?.['policies']?.required).toEqual(['sets']);
+  const objects = (node: SchemaNode): SchemaNode[] => [
+    ...(node.properties ? [node] : []),
+    ...Object.values(node.properties ?? {}).flatMap(objects),
+    ...(node.items ? objects(node.items) : []),
+    ...[...(node.anyOf ?? []), ...(node.oneOf ?? [])].flatMap(objects),
+  ];
+  for (const node of objects(schema)) expect(node).toHaveProperty('additionalProperties', false);
+});
+
+test('every setting is described', () => {
+  for (const { path, node } of settings())
+    expect(`${path.join('.')}: ${node.description ?? ''}`).toMatch(/: .{5}/);
+});
