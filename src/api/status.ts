@@ -1,4 +1,4 @@
-import type { Decision, DenyReason } from '../pdp/decision.ts';
+import { type Decision, type DenyReason, letsThrough } from '../pdp/decision.ts';
 
 /** How a deny looks on the wire. */
 export interface WireStatus {
@@ -85,7 +85,7 @@ export const STATUS = {
   internal: unavailable(INTERNAL),
 } as const satisfies Record<DenyReason, WireStatus>;
 
-/** The HTTP status that a decision is told with; 200 for a permit, which the PEP never shows. */
+/** The HTTP status that a decision is told with; 200 where the request is let through, which the PEP never shows. */
 export function httpStatusOf(decision: Decision): number {
-  return decision.verdict === 'permit' ? 200 : STATUS[decision.reason].http;
+  return decision.verdict === 'permit' || letsThrough(decision) ? 200 : STATUS[decision.reason].http;
 }

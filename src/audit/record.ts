@@ -87,7 +87,7 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     decision_id: trace.id,
     timestamp: timestampText(trace.receivedAt),
     decision: decision.verdict === 'permit' ? 'ALLOW' : 'DENY',
-    enforced: trace.enforced ?? true,
+    enforced: trace.enforced ?? !(decision.verdict === 'deny' && decision.enforced === false),
     shadow_of: trace.shadowOf,
     reason: decision.reason,
     // What the client was told, and what only operators are.
@@ -111,6 +111,7 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     principal: cedar === undefined ? null : capped(uidText(cedar.principal), text),
     action: cedar === undefined ? null : capped(uidText(cedar.action), text),
     resource: cedar === undefined ? null : capped(uidText(cedar.resource), text),
+    binding: cappedOrNull(trace.route?.id, text),
     // The question as the engine got it, so that it can be asked again.
     context: cedar === undefined || !limits.inputs ? null : cedar.context,
     entities: cedar === undefined || !limits.inputs ? null : cedar.entities,

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import type { Binding } from './bindings/binding.ts';
+import { readBindings } from './bindings/read-bindings.ts';
 import { CedarChecker, type ParsedPolicy, type PolicyTextSet } from './cedar.ts';
 import { type PolicyStatement, problemAt, splitStatements } from './cedar-text.ts';
 import { InputError, type Problem } from './errors.ts';
@@ -25,7 +27,7 @@ export interface AnalysedPolicies {
   readonly entries: readonly PolicyEntry[];
   /** Texts of templates by id. */
   readonly templates: ReadonlyMap<string, string>;
-  readonly bindings: readonly SourceText[];
+  readonly bindings: readonly Binding[];
   readonly warnings: readonly Problem[];
 }
 
@@ -54,6 +56,7 @@ export function analysePolicies(texts: PolicyTexts): AnalysedPolicies {
   stopAt(problems);
   const warnings = validate(checker, schema, entries, templates, parsed, problems);
   const entities = readStaticEntities(texts.entities, shapes, problems);
+  const bindings = readBindings(texts.bindings ?? [], shapes, problems);
   stopAt(problems);
   const complaints = entities.size === 0 ? [] : checker.entities([...entities.values()], schema);
   const where = texts.entities.map((source) => source.file).join(', ');
@@ -67,7 +70,7 @@ export function analysePolicies(texts: PolicyTexts): AnalysedPolicies {
     ...readsOf(parsed, entries, shapes, entities),
     entries,
     templates,
-    bindings: texts.bindings ?? [],
+    bindings,
     warnings,
   };
 }

@@ -6,8 +6,11 @@ export interface AttributeRecord {
   readonly [name: string]: AttributeValue;
 }
 
-/** What the facts of an information point are about. */
-export type AttributeSubject = 'user' | 'device' | 'workload';
+/**
+ * What the facts of an information point are about: `user`, `device`, `workload` (the parties of a request), or the name that a
+ * binding's `resource.pip` gives to the objects it is about.
+ */
+export type AttributeSubject = string;
 
 /** What an information point knew about one subject. */
 export interface AttributeAnswer {

@@ -1,4 +1,5 @@
 import { type AnalysedPolicies, analysePolicies, policyTextSet } from './analyse-policies.ts';
+import { BindingTable } from './bindings/binding-table.ts';
 import { CedarEngine } from './cedar.ts';
 import type { Problem } from './errors.ts';
 import { uidText } from './evaluation.ts';
@@ -42,6 +43,12 @@ export function assembleSnapshot(analysed: AnalysedPolicies, now: number): Polic
     policyIds: [...byId.keys()],
     reads: analysed.reads,
     literalEntities: analysed.literalEntities,
+    bindings: new BindingTable(analysed.bindings),
+    upstreamHeaders: [
+      ...new Set(entries.flatMap(({ notes }) => notes.upstreamHeaders ?? []).map(([name]) => name)),
+    ],
+    appliesTo: (action, principalType) =>
+      shapes.appliesTo.get(uidText(action))?.principalTypes.has(principalType) ?? false,
     policy: entryOf,
     notes: (id) => entryOf(id).notes,
     contextShape: (action) => shapes.contexts.get(uidText(action)),

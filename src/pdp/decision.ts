@@ -88,7 +88,14 @@ export interface Advice {
   readonly acrValues?: string;
 }
 
+/** A header that the PEP sets on the request it lets through. */
+export type UpstreamHeader = readonly [name: string, value: string];
+
 interface Concluded {
+  /** Headers for the request upstream, by the determining policies. */
+  readonly upstreamHeaders?: readonly UpstreamHeader[];
+  /** Headers that policies may set and that did not: a client's own copies are not let through. */
+  readonly removedHeaders?: readonly string[];
   /** Ids (`@id`) of the policies that determined the decision, sorted. Empty where no policy did. */
   readonly policies: readonly string[];
   /** Digest of the snapshot that decided; absent where none was reached. */
@@ -112,10 +119,17 @@ export interface Deny extends Concluded {
   /** What the operator should know; never sent to the client. */
   readonly detail?: string;
   readonly advice?: Advice;
+  /** The route is in observe mode: the deny is recorded, and the request let through. */
+  readonly enforced?: false;
 }
 
 /** The answer to one check. */
 export type Decision = Permit | Deny;
+
+/** Whether the PEP is told to let the request through. */
+export function letsThrough(decision: Decision): boolean {
+  return decision.verdict === 'permit' || decision.enforced === false;
+}
 
 /** A deny that no policy determined. */
 export function denyFor(refusal: Refusal, snapshot?: string): Deny {

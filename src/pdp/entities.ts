@@ -11,8 +11,8 @@ export function typeName(name: string): string {
   return `${NAMESPACE}::${name}`;
 }
 
-/** The entity types that groups of a subject become. */
-export const GROUP_TYPES: Readonly<Record<AttributeSubject, string>> = {
+/** The entity types that groups of a party become. Other subjects have no groups. */
+export const GROUP_TYPES: { readonly [subject: AttributeSubject]: string } = {
   user: typeName('Group'),
   device: typeName('DeviceGroup'),
   workload: typeName('WorkloadGroup'),
@@ -133,7 +133,8 @@ export function factsAbout(
   subject: AttributeSubject,
 ): { readonly attributes: AttributeRecord; readonly groups: readonly EntityUid[] } {
   const about = facts.filter((fact) => fact.subject === subject);
-  const groups = about.flatMap((fact) => fact.groups).map((id) => ({ type: GROUP_TYPES[subject], id }));
+  const type = GROUP_TYPES[subject];
+  const groups = type === undefined ? [] : about.flatMap((fact) => fact.groups).map((id) => ({ type, id }));
   return {
     attributes: Object.assign({}, ...about.map((fact) => fact.attributes).reverse()) as AttributeRecord,
     groups,

@@ -3,14 +3,15 @@ import { type PolicyStatement, problemAt } from './cedar-text.ts';
 import type { Advice } from './decision.ts';
 import type { Problem } from './errors.ts';
 import type { PolicyNotes } from './policy-snapshot.ts';
+import { readUpstreamHeaders } from './upstream-headers.ts';
 
-const KNOWN = ['id', 'reason', 'advice', 'acr_values', 'description'];
+const KNOWN = ['id', 'reason', 'advice', 'acr_values', 'description', 'upstream_headers'];
 const KINDS: readonly Advice['kind'][] = ['authenticate', 'step_up'];
 const MAX_REASON_LENGTH = 200;
 
 /**
  * Reads what a policy's annotations ask of us. A misspelt annotation would silently lose its effect, so unknown ones are problems:
- * `@id`, `@description` (for readers), and on a forbid `@reason("public words")` and
+ * `@id`, `@description` (for readers), on a permit `@upstream_headers("name: value")`, and on a forbid `@reason("public words")` and
  * `@advice("authenticate")` or `@advice("step_up")`, the latter with `@acr_values("…")`.
  */
 export function policyNotes(
@@ -38,8 +39,13 @@ export function policyNotes(
   if (acrValues !== undefined && advice !== 'step_up') complain('@acr_values goes with @advice("step_up")');
   if (acrValues !== undefined && !/^[!#-[\]-~]+( [!#-[\]-~]+)*$/.test(acrValues ?? ''))
     complain('@acr_values must be space-separated words');
+  const headers = json.annotations?.['upstream_headers'];
+  if (headers !== undefined && json.effect !== 'permit')
+    complain('@upstream_headers belongs on a permit: a deny lets nothing upstream');
+  const upstreamHeaders = headers === undefined ? [] : readUpstreamHeaders(headers ?? '', complain);
   return {
     effect: json.effect,
+    ...(upstreamHeaders.length > 0 && { upstreamHeaders }),
     ...(typeof reason === 'string' && { reason }),
     ...(isAdviceKind(advice) && {
       advice: { kind: advice, ...(typeof acrValues === 'string' && { acrValues }) },

@@ -1,13 +1,16 @@
 import type { CedarEntity, CedarRequest, EntityUid, Evaluation } from './evaluation.ts';
+import type { BindingTable } from './bindings/binding-table.ts';
 import type { PolicyScope } from './scope-index.ts';
 import type { SlotValues } from './template-links.ts';
-import type { Advice } from './decision.ts';
+import type { Advice, UpstreamHeader } from './decision.ts';
 
 /** What a policy's annotations mean to us. */
 export interface PolicyNotes {
   readonly effect: 'permit' | 'forbid';
   /** Public words for a deny that this policy determines, from `@reason`. */
   readonly reason?: string;
+  /** Headers that a permit by this policy sets upstream, from `@upstream_headers`; names in lower case. */
+  readonly upstreamHeaders?: readonly UpstreamHeader[];
   /** From `@advice` and its companions. */
   readonly advice?: Advice;
 }
@@ -75,6 +78,12 @@ export interface PolicySnapshot {
   candidates(request: CedarRequest): readonly string[];
   /** Notes of a policy; throws a `TypeError` for an id that is not in the set. */
   notes(id: string): PolicyNotes;
+  /** How routes map to the application's own actions and objects. */
+  readonly bindings: BindingTable;
+  /** Names of all headers that some policy may set upstream, in lower case. */
+  readonly upstreamHeaders: readonly string[];
+  /** Whether the schema lets principals of the type do the action at all. */
+  appliesTo(action: EntityUid, principalType: string): boolean;
   /** The context that the schema declares for an action; `undefined`: no such action, or it applies to nothing. */
   contextShape(action: EntityUid): RecordShape | undefined;
   /** The declared shape of an entity type; `undefined`: no such type. */

@@ -1,5 +1,6 @@
 import type { AccessRequest, Pep, Surface, TraceContext } from './access-request.ts';
 import type { AttributeFact, AttributeOmission } from './attribute.ts';
+import type { BindingMatch } from './bindings/binding.ts';
 import type { CanonicalRequest } from './canonical.ts';
 import type { Decision } from './decision.ts';
 import type { CedarRequest, Evaluation } from './evaluation.ts';
@@ -52,6 +53,8 @@ export interface Informed extends Authenticated {
   readonly facts: readonly AttributeFact[];
   readonly omissions: readonly AttributeOmission[];
   readonly snapshot: PolicySnapshot;
+  /** The binding that the request met; absent: the default binding. */
+  readonly route?: BindingMatch;
 }
 
 /** After `bind`. */

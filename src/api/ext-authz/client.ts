@@ -15,7 +15,7 @@ export interface CheckAnswer {
   /** Problem details of a deny. */
   readonly body: string;
   /** Dynamic metadata: decision id, decision, reason, policies, snapshot, cacheable_until. */
-  readonly metadata: { readonly [name: string]: string | number | readonly string[] };
+  readonly metadata: { readonly [name: string]: string | number | boolean | readonly string[] };
 }
 
 /** Encodes a question as Envoy would, with raw headers. */
@@ -72,6 +72,7 @@ interface WireResponse {
   readonly dynamicMetadata?: {
     readonly fields: {
       readonly [name: string]: {
+        boolValue?: boolean;
         stringValue?: string;
         numberValue?: number;
         listValue?: { values: { stringValue: string }[] };
@@ -106,6 +107,7 @@ export function decodeCheckResponse(bytes: Uint8Array, type: protobuf.Type): Che
       fields.map(([name, value]) => [
         name,
         value.stringValue ??
+          value.boolValue ??
           value.numberValue ??
           value.listValue?.values?.map((item) => item.stringValue) ??
           [],

@@ -1,5 +1,5 @@
 import type protobuf from 'protobufjs';
-import { type Decision, type Deny, FAULT_REASONS } from '../../pdp/decision.ts';
+import { type Decision, type Deny, FAULT_REASONS, letsThrough } from '../../pdp/decision.ts';
 import { STATUS } from '../status.ts';
 import { problemDetails, wwwAuthenticate } from '../problem.ts';
 
@@ -17,11 +17,17 @@ const PERMISSION_DENIED = 7;
 /** Upstream and downstream see this one; a client's own copy is overwritten. */
 const DECISION_ID_HEADER = 'x-pdp-decision-id';
 
-/** The other spellings of our header that a backend folding '_' to '-' would take for it. */
-const HEADERS_TO_REMOVE = [1, 2, 3, 4, 5, 6, 7].map((mask) => {
-  let dash = 0;
-  return DECISION_ID_HEADER.replaceAll('-', () => ((mask >> dash++) & 1 ? '_' : '-'));
-});
+const HEADERS_TO_REMOVE = underscoreTwins(DECISION_ID_HEADER);
+
+/** The other spellings of a name that a backend folding '_' to '-' would take for it; past six dashes, only the whole twin. */
+function underscoreTwins(name: string): string[] {
+  const dashes = name.split('-').length - 1;
+  if (dashes > 6) return [name.replaceAll('-', '_')];
+  return Array.from({ length: 2 ** dashes - 1 }, (_, index) => {
+    let dash = 0;
+    return name.replaceAll('-', () => (((index + 1) >> dash++) & 1 ? '_' : '-'));
+  });
+}
 
 /**
  * Makes the encoder of ext_authz v3 answers.
@@ -37,9 +43,8 @@ export function createEncoder(
   const encode = (message: object) => type.encode(message).finish() as Buffer;
   return (id, decision) => {
     const metadata = { dynamicMetadata: dynamicMetadata(id, decision) };
-    if (decision.verdict === 'permit') {
-      const okResponse = { headers: [header(DECISION_ID_HEADER, id)], headersToRemove: HEADERS_TO_REMOVE };
-      return encode({ status: { code: 0 }, okResponse, ...metadata });
+    if (decision.verdict === 'permit' || letsThrough(decision)) {
+      return encode({ status: { code: 0 }, okResponse: okResponse(id, decision), ...metadata });
     }
     const denied = deniedResponse(id, decision, options);
     const asError = options.faultsAsError && FAULT_REASONS.has(decision.reason);
@@ -49,6 +54,15 @@ export function createEncoder(
       ...response,
       ...metadata,
     });
+  };
+}
+
+/** Sets our headers over any copies of the client's; what policies may set and did not is taken out, in every spelling. */
+function okResponse(id: string, { upstreamHeaders = [], removedHeaders = [] }: Decision): object {
+  const twins = [...upstreamHeaders.map(([name]) => name), ...removedHeaders].flatMap(underscoreTwins);
+  return {
+    headers: [header(DECISION_ID_HEADER, id), ...upstreamHeaders.map(([name, value]) => header(name, value))],
+    headersToRemove: [...HEADERS_TO_REMOVE, ...removedHeaders, ...twins],
   };
 }
 
@@ -77,6 +91,7 @@ function dynamicMetadata(id: string, decision: Decision): object {
     policies: { listValue: { values: decision.policies.map(text) } },
   };
   if (decision.snapshot !== undefined) fields['snapshot'] = text(decision.snapshot);
+  if (decision.verdict === 'deny' && decision.enforced === false) fields['enforced'] = { boolValue: false };
   if (decision.cacheableUntil !== undefined)
     fields['cacheable_until'] = { numberValue: decision.cacheableUntil };
   return { fields };

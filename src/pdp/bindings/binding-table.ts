@@ -5,7 +5,7 @@ import type { Binding, BindingFacts, BindingMatch, UidTemplate } from './binding
 import { type Trie, buildTrie, findBinding } from './trie.ts';
 import { type ValueTemplate, fillTemplate } from './value-template.ts';
 
-/** The bindings of a snapshot. Made by `readBindings`, which has refused all that could be read in two ways. */
+/** The bindings of a snapshot. Its bindings come from `readBindings`, which has refused all that could be read in two ways. */
 export class BindingTable {
   readonly #trie: Trie;
   /** Ids of the bindings, sorted. */

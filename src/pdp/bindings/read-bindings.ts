@@ -2,7 +2,6 @@ import type { Problem } from '../errors.ts';
 import type { SourceText } from '../policy-source.ts';
 import type { SchemaShapes } from '../schema-shape.ts';
 import type { Binding } from './binding.ts';
-import { BindingTable } from './binding-table.ts';
 import { withoutConflicts } from './conflicts.ts';
 import { readMatch } from './read-match.ts';
 import { readAction, readResource } from './read-resource.ts';
@@ -12,17 +11,17 @@ import { YamlValue } from './yaml-value.ts';
  * Reads the `bindings.yaml` of one or more policy sets and checks them whole: against the schema, against the canonical form of
  * requests, and against each other (design §5). Which of several bindings a request meets is fixed by `isMoreSpecific`.
  *
- * Adds a problem with file, line and column for everything that is wrong; the table is only good to use where none was added.
- * It holds the bindings that no problem was found with.
+ * Adds a problem with file, line and column for everything that is wrong; the list is only good to use where none was added.
+ * The list holds the bindings that no problem was found with.
  */
 export function readBindings(
   sources: readonly SourceText[],
   shapes: SchemaShapes,
   problems: Problem[],
-): BindingTable {
+): Binding[] {
   const taken = new Map<string, YamlValue>();
   const bindings = sources.flatMap((source) => readSource(source, shapes, problems, taken));
-  return new BindingTable(withoutConflicts(bindings, problems));
+  return withoutConflicts(bindings, problems);
 }
 
 function readSource(

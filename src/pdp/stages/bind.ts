@@ -1,7 +1,8 @@
 import type { AttributeRecord } from '../attribute.ts';
 import { type Refusal, isRefusal, refuse } from '../decision.ts';
 import { EntityStore, addWorkload, factsAbout, fitNested, fitRecord, typeName } from '../entities.ts';
-import type { CedarValue, EntityUid } from '../evaluation.ts';
+import type { BindingMatch } from '../bindings/binding.ts';
+import { type CedarValue, type EntityUid, uidText } from '../evaluation.ts';
 import { externalJsonProblem, toAttributeValue } from '../external-json.ts';
 import type { UserIdentity } from '../identity.ts';
 import { canonicalIp } from '../ip-address.ts';
@@ -11,19 +12,24 @@ import type { Bound, Informed } from '../trace.ts';
 type ContextValues = { readonly [name: string]: CedarValue | undefined };
 
 /**
- * Puts the question in Cedar's terms, by the default binding: action = HTTP method, resource = the endpoint in its service,
- * principal = the user, else the workload, else `Anonymous`; the context carries every verified identity.
+ * Puts the question in Cedar's terms. Action and resource are those of the binding that the request met, else of the default
+ * binding: HTTP method, and the endpoint in its service. Principal = the user, else the workload, else `Anonymous`; the context
+ * carries every verified identity.
  */
 export function bind(informed: Informed): Bound | Refusal {
-  const { canonical, snapshot } = informed;
-  const action: EntityUid = { type: typeName('Action'), id: canonical.method };
+  const { canonical, snapshot, route } = informed;
+  const action: EntityUid = route?.action ?? { type: typeName('Action'), id: canonical.method };
   const shape = snapshot.contextShape(action);
   if (!shape) return refuse('no_binding', `no binding and no default matches ${canonical.method}`);
   const metadata = readMetadata(informed, shape);
   if (isRefusal(metadata)) return metadata;
   const store = new EntityStore(snapshot);
   const { principal, context } = addParties(informed, store);
-  const resource = addEndpoint(informed, store);
+  if (!snapshot.appliesTo(action, principal.type)) {
+    const reason = principal.type === typeName('Anonymous') ? 'authentication_required' : 'no_permit';
+    return refuse(reason, `${uidText(action)} does not apply to a principal of type ${principal.type}`);
+  }
+  const resource = route ? addBound(route, informed, store) : addEndpoint(informed, store);
   return {
     ...informed,
     cedar: {
@@ -99,6 +105,12 @@ function tokenRecord({ token }: UserIdentity): CedarValue {
     audience: [...token.audiences],
     expires_at: token.expiresAt,
   };
+}
+
+/** What an information point knows about the object goes before what the request says about it. */
+function addBound({ resource }: BindingMatch, { facts }: Informed, store: EntityStore): EntityUid {
+  const known = resource.pip === undefined ? {} : factsAbout(facts, resource.pip).attributes;
+  return store.add(resource.uid, { ...resource.attributes, ...known }, resource.parents);
 }
 
 function addEndpoint({ identities, canonical }: Informed, store: EntityStore): EntityUid {

@@ -1,4 +1,4 @@
-import type { Decision, Deny } from '../decision.ts';
+import { type Decision, type Deny, letsThrough } from '../decision.ts';
 import type { PolicySnapshot } from '../policy-snapshot.ts';
 import type { Evaluated } from '../trace.ts';
 
@@ -14,25 +14,49 @@ export interface Concluding {
  */
 export function createConclude({ acceptsTokens }: Concluding) {
   return (evaluated: Evaluated): Decision => {
-    const { evaluation, snapshot } = evaluated;
-    const broken = evaluation.errors.filter((id) => snapshot.notes(id).effect === 'forbid');
-    if (evaluation.verdict === 'deny' && evaluation.policies.length > 0) return forbidden(evaluated);
-    const common = { snapshot: snapshot.digest, ...cacheableUntil(evaluated) };
-    if (broken.length > 0) {
-      const detail = 'a forbid could not be evaluated, which denies';
-      return { verdict: 'deny', reason: 'policy_error', policies: broken, snapshot: snapshot.digest, detail };
-    }
-    if (evaluation.verdict === 'permit') {
-      return { verdict: 'permit', reason: 'permitted', policies: evaluation.policies, ...common };
-    }
-    const { user, source } = evaluated.identities;
-    const anonymous = !user && !source && acceptsTokens;
-    return {
-      verdict: 'deny',
-      reason: anonymous ? 'authentication_required' : 'no_permit',
-      policies: [],
-      ...common,
-    };
+    const decision = concluded(evaluated, acceptsTokens);
+    const observed = decision.verdict === 'deny' && evaluated.route?.observe === true;
+    const whole: Decision = observed ? { ...decision, enforced: false } : decision;
+    return letsThrough(whole) ? { ...whole, ...headersOf(whole, evaluated.snapshot) } : whole;
+  };
+}
+
+function concluded(evaluated: Evaluated, acceptsTokens: boolean): Decision {
+  const { evaluation, snapshot } = evaluated;
+  const broken = evaluation.errors.filter((id) => snapshot.notes(id).effect === 'forbid');
+  if (evaluation.verdict === 'deny' && evaluation.policies.length > 0) return forbidden(evaluated);
+  const common = { snapshot: snapshot.digest, ...cacheableUntil(evaluated) };
+  if (broken.length > 0) {
+    const detail = 'a forbid could not be evaluated, which denies';
+    return { verdict: 'deny', reason: 'policy_error', policies: broken, snapshot: snapshot.digest, detail };
+  }
+  if (evaluation.verdict === 'permit') {
+    return { verdict: 'permit', reason: 'permitted', policies: evaluation.policies, ...common };
+  }
+  const { user, source } = evaluated.identities;
+  const anonymous = !user && !source && acceptsTokens;
+  return {
+    verdict: 'deny',
+    reason: anonymous ? 'authentication_required' : 'no_permit',
+    policies: [],
+    ...common,
+  };
+}
+
+/** Two policies that set one header: the one with the smaller id has its way, so that the answer does not depend on any order. */
+function headersOf(
+  decision: Decision,
+  snapshot: PolicySnapshot,
+): Pick<Decision, 'upstreamHeaders' | 'removedHeaders'> {
+  if (snapshot.upstreamHeaders.length === 0) return {};
+  const headers = new Map<string, string>();
+  for (const id of decision.verdict === 'permit' ? decision.policies : []) {
+    for (const [name, value] of snapshot.notes(id).upstreamHeaders ?? [])
+      if (!headers.has(name)) headers.set(name, value);
+  }
+  return {
+    upstreamHeaders: [...headers],
+    removedHeaders: snapshot.upstreamHeaders.filter((name) => !headers.has(name)),
   };
 }
 

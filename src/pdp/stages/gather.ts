@@ -1,4 +1,5 @@
 import type { AttributeFact, AttributeOmission, AttributeSubject } from '../attribute.ts';
+import type { BindingMatch } from '../bindings/binding.ts';
 import { abortable } from '../abortable.ts';
 import type { CallScope } from '../call-scope.ts';
 import { type Refusal, isRefusal, refuse } from '../decision.ts';
@@ -6,6 +7,7 @@ import { messageOf } from '../errors.ts';
 import type { Identities } from '../identity.ts';
 import type { PolicySnapshot } from '../policy-snapshot.ts';
 import type { AttributeSource, PolicySnapshotSource } from '../ports.ts';
+import { matchRoute } from '../route.ts';
 import type { Authenticated, Informed } from '../trace.ts';
 
 /** What `gather` needs. */
@@ -13,20 +15,22 @@ export interface Gathering {
   readonly snapshots: PolicySnapshotSource;
   readonly sources: readonly AttributeSource[];
   /** Entity types that groups become, by subject: a source that only gives groups is asked only where policies name them. */
-  readonly groupTypes: Readonly<Record<AttributeSubject, string>>;
+  readonly groupTypes: { readonly [subject: AttributeSubject]: string };
 }
 
 /**
- * Picks the snapshot for this check and completes the picture: asks every source, in parallel, whose subject is known and whose
- * attributes the snapshot's policies can read.
+ * Picks the snapshot for this check, finds the binding that the request meets, and completes the picture: asks every source, in
+ * parallel, whose subject is known and whose attributes the snapshot's policies can read.
  */
 export function createGather({ snapshots, sources, groupTypes }: Gathering) {
   return async (authenticated: Authenticated, scope: CallScope): Promise<Informed | Refusal> => {
     const snapshot = snapshots.current();
     if (!snapshot) return refuse('policies_unavailable', 'no policy snapshot is loaded');
+    const route = matchRoute(snapshot.bindings, authenticated);
+    if (route && isRefusal(route)) return route;
     const wanted = sources.filter((source) => isReadable(source, snapshot, groupTypes[source.subject]));
     const answers = wanted.flatMap((source) => {
-      const subjectId = subjectIdOf(authenticated.identities, source.subject);
+      const subjectId = subjectIdOf(authenticated.identities, route, source.subject);
       return subjectId === undefined ? [] : [ask(source, subjectId, scope)];
     });
     const facts: AttributeFact[] = [];
@@ -36,16 +40,26 @@ export function createGather({ snapshots, sources, groupTypes }: Gathering) {
       if (answer.status === 'omitted') omissions.push(answer);
       else facts.push(answer);
     }
-    return { ...authenticated, snapshot, facts, omissions };
+    return { ...authenticated, snapshot, facts, omissions, ...(route && { route }) };
   };
 }
 
-function isReadable(source: AttributeSource, snapshot: PolicySnapshot, groupType: string): boolean {
+function isReadable(
+  source: AttributeSource,
+  snapshot: PolicySnapshot,
+  groupType: string | undefined,
+): boolean {
   const { attributes, entityTypes } = snapshot.reads;
-  return source.gives.some((name) => (name === 'groups' ? entityTypes.has(groupType) : attributes.has(name)));
+  return source.gives.some((name) =>
+    name === 'groups' ? entityTypes.has(groupType ?? '') : attributes.has(name),
+  );
 }
 
-function subjectIdOf({ user, device, source }: Identities, subject: AttributeSubject): string | undefined {
+function subjectIdOf(
+  { user, device, source }: Identities,
+  route: BindingMatch | undefined,
+  subject: AttributeSubject,
+): string | undefined {
   switch (subject) {
     case 'user':
       return user?.id;
@@ -53,6 +67,8 @@ function subjectIdOf({ user, device, source }: Identities, subject: AttributeSub
       return device?.id;
     case 'workload':
       return source?.id;
+    default:
+      return route?.resource.pip === subject ? route.resource.uid.id : undefined;
   }
 }
 

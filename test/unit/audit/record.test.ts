@@ -14,7 +14,7 @@ const OPTIONS: RecordOptions = {
 
 const FIELDS =
   'v kind log index decision_id timestamp decision enforced reason message detail policies stage surface source_identity ' +
-  'destination_identity mtls method path path_raw host user device token principal action resource context entities pip ' +
+  'destination_identity mtls method path path_raw host user device token principal action resource binding context entities pip ' +
   'snapshot engine cache http_status pep trace_id span_id request_id cluster region latency_us';
 
 function record(trace: DecisionTrace, index = 0): Record<string, unknown> {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { BindingFacts, BindingMatch } from '../../../../src/pdp/bindings/binding.ts';
-import type { BindingTable } from '../../../../src/pdp/bindings/binding-table.ts';
+import { BindingTable } from '../../../../src/pdp/bindings/binding-table.ts';
 import { readBindings } from '../../../../src/pdp/bindings/read-bindings.ts';
 import { CedarChecker } from '../../../../src/pdp/cedar.ts';
 import { type Refusal, isRefusal } from '../../../../src/pdp/decision.ts';
@@ -63,7 +63,7 @@ export function problemsOf(text: string): string[] {
 export function tableOf(content: string | readonly object[], schema: SchemaShapes = shapes): BindingTable {
   const problems: Problem[] = [];
   const text = typeof content === 'string' ? content : JSON.stringify({ bindings: content });
-  const table = readBindings([{ file: 'bindings.yaml', text }], schema, problems);
+  const table = new BindingTable(readBindings([{ file: 'bindings.yaml', text }], schema, problems));
   if (problems.length > 0) throw new InputError('bindings:', problems);
   return table;
 }

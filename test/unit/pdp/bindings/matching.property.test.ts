@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { BindingTable } from '../../../../src/pdp/bindings/binding-table.ts';
 import { readBindings } from '../../../../src/pdp/bindings/read-bindings.ts';
 import type { Problem } from '../../../../src/pdp/errors.ts';
 import { binding, factsOf, idFor, shapes, tableOf } from './fixture.ts';
@@ -116,7 +117,7 @@ function samplePath(template: string): string {
 function read(matches: readonly SampleMatch[]) {
   const problems: Problem[] = [];
   const text = JSON.stringify({ bindings: matches.map((match, index) => binding(`b${index}`, match)) });
-  const table = readBindings([{ file: 'bindings.yaml', text }], shapes, problems);
+  const table = new BindingTable(readBindings([{ file: 'bindings.yaml', text }], shapes, problems));
   const accepted = matches
     .map((match, index) => ({ id: `b${index}`, match }))
     .filter(({ id }) => table.ids.includes(id));
