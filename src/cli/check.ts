@@ -6,6 +6,9 @@ import type { Config } from '../config.ts';
 import type { AccessRequest } from '../pdp/access-request.ts';
 import { CallScope } from '../pdp/call-scope.ts';
 import { decisionId } from '../pdp/decision-id.ts';
+import { TraceExplainer } from '../pdp/explain/explain-trace.ts';
+import type { Explanation } from '../pdp/explain/explanation.ts';
+import { explanationText } from '../pdp/explain/explanation-text.ts';
 import type { DecisionTrace } from '../pdp/trace.ts';
 import { createLogger } from '../telemetry.ts';
 import { CONFIG_OPTION, type Command, EXIT, configFor, parseCommandArgs, positionals } from './command.ts';
@@ -54,6 +57,8 @@ interface Answer {
   readonly message?: string;
   /** For operators; known only where the decision was made here. */
   readonly detail?: string;
+  /** What decided and what came near; known only where the decision was made here. */
+  readonly explanation?: Explanation;
   readonly policies: readonly string[];
   readonly challenge?: string;
   readonly decision_id: string;
@@ -76,13 +81,16 @@ function serverAnswer({ allowed, httpStatus, headers, body, metadata }: CheckAns
   };
 }
 
-function localAnswer({ id, decision }: DecisionTrace): Answer {
+function localAnswer(trace: DecisionTrace): Answer {
+  const { id, decision } = trace;
+  const explanation = trace.snapshot && new TraceExplainer(trace.snapshot).explain(trace);
   const common = {
     http_status: httpStatusOf(decision),
     reason: decision.reason,
     policies: decision.policies,
     decision_id: id,
     ...(decision.snapshot !== undefined && { snapshot: decision.snapshot }),
+    ...(explanation && { explanation }),
   };
   if (decision.verdict === 'permit') return { decision: 'ALLOW', ...common };
   const { detail } = decision;
@@ -128,5 +136,6 @@ function text(answer: Answer): string {
   const lines = rows.flatMap(([name, value]) =>
     value === undefined ? [] : [`  ${String(name).padEnd(12)} ${value}`],
   );
-  return `${answer.decision}  (HTTP ${answer.http_status})\n${lines.join('\n')}\n`;
+  const why = answer.explanation ? `\n${explanationText(answer.explanation)}\n` : '';
+  return `${answer.decision}  (HTTP ${answer.http_status})\n${lines.join('\n')}\n${why}`;
 }

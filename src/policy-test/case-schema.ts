@@ -30,7 +30,12 @@ const DeviceSchema = z.strictObject({
 
 const FactSchema = z.strictObject({
   source: z.string().min(1),
-  subject: z.enum(['user', 'device', 'workload']),
+  subject: z
+    .string()
+    .regex(
+      /^[a-z][a-z0-9_-]*$/,
+      "must be user, device, workload, or the name that a binding's resource.pip gives",
+    ),
   /** `down`: the source fails to answer. */
   state: z.enum(['found', 'absent', 'down']).default('found'),
   on_failure: z.enum(['deny', 'omit']).default('deny'),
@@ -42,7 +47,12 @@ const FactSchema = z.strictObject({
 
 const FactsFileSchema = z.strictObject({
   source: z.string().min(1),
-  subject: z.enum(['user', 'device', 'workload']),
+  subject: z
+    .string()
+    .regex(
+      /^[a-z][a-z0-9_-]*$/,
+      "must be user, device, workload, or the name that a binding's resource.pip gives",
+    ),
   file: z.string().min(1),
 });
 

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { escapeMarkup } from './markup.ts';
+import { escapeMarkup } from '../pdp/markup.ts';
 import type { CaseResult, Coverage, Report, SetReport } from './report.ts';
 import { neverText } from './report-table.ts';
 

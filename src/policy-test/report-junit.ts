@@ -1,4 +1,4 @@
-import { escapeMarkup } from './markup.ts';
+import { escapeMarkup } from '../pdp/markup.ts';
 import type { CaseResult, Report, SetReport } from './report.ts';
 
 /** The report as JUnit XML: a suite for each policy set, times in seconds. */

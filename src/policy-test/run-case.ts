@@ -1,9 +1,10 @@
+import type { TraceExplainer } from '../pdp/explain/explain-trace.ts';
+import { explanationText } from '../pdp/explain/explanation-text.ts';
 import { type Decision, type DenyReason } from '../pdp/decision.ts';
 import { uidText } from '../pdp/evaluation.ts';
 import { InputError, PdpError } from '../pdp/errors.ts';
 import type { WorkloadAuthenticator } from '../pdp/ports.ts';
 import { decideCase } from './decide-case.ts';
-import type { CaseExplainer } from './explain-case.ts';
 import type { PolicySet } from './policy-set.ts';
 import type { CaseResult, Mismatch, Outcome } from './report.ts';
 import type { CedarCase, RequestCase, TestCase } from './test-case.ts';
@@ -21,7 +22,7 @@ export async function runCase(
   set: PolicySet,
   test: TestCase,
   parts: PolicyTestParts,
-  explainer: CaseExplainer,
+  explainer: TraceExplainer,
 ): Promise<CaseResult> {
   const started = performance.now();
   const result =
@@ -42,7 +43,7 @@ async function runRequestCase(
   set: PolicySet,
   test: RequestCase,
   parts: PolicyTestParts,
-  explainer: CaseExplainer,
+  explainer: TraceExplainer,
 ): Promise<Ran> {
   const trace = await decideCase(test, set.snapshot, parts.workload);
   const outcome = outcomeOf(trace.decision, parts);
@@ -60,7 +61,8 @@ async function runRequestCase(
   ];
   const compared = expected.flatMap(([field, wanted, actual = 'none']) => compare(field, wanted, actual));
   const needed = compared.length > 0 || expect.explanation !== undefined;
-  const explanation = needed ? explainer.textFor(trace) : undefined;
+  const explained = needed ? explainer.explain(trace) : undefined;
+  const explanation = explained && explanationText(explained);
   return {
     outcome,
     mismatches: [...compared, ...missingWords(expect.explanation, explanation)],

@@ -1,6 +1,6 @@
 import { InputError, type Problem, problemText } from '../pdp/errors.ts';
 import { coverageOf } from './coverage.ts';
-import { CaseExplainer } from './explain-case.ts';
+import { TraceExplainer } from '../pdp/explain/explain-trace.ts';
 import { type PolicySet, findPolicySets, loadPolicySets, withShownPath } from './policy-set.ts';
 import type { CaseResult, Report, SetReport } from './report.ts';
 import { type PolicyTestParts, runCase } from './run-case.ts';
@@ -39,7 +39,7 @@ async function runSet(
   const wanted = options.filter?.toLowerCase() ?? '';
   const chosen = set.cases.filter((test) => `${test.file}: ${test.name}`.toLowerCase().includes(wanted));
   const cases: CaseResult[] = [];
-  const explainer = new CaseExplainer(set.texts);
+  const explainer = new TraceExplainer(set.snapshot);
   for (const test of chosen) {
     try {
       cases.push(await runCase(set, test, parts, explainer));

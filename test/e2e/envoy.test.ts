@@ -187,7 +187,7 @@ describe.skipIf(findEnvoy() === undefined)('behind a real Envoy', () => {
       ['nothing is known of the device', { deviceId: 'laptop-9' }, 'the device is not managed'],
       ['there is no device', { deviceId: null }, 'no verified device'],
       ['access was revoked', { sub: 'mallory' }, "the user's access is revoked"],
-      ['nothing is known of the user', { sub: 'carol' }, "the user's access is revoked"],
+      ['nothing is known of the user', { sub: 'carol' }, "the directory does not know the user's standing"],
     ])('denies and names the missing piece where %s', async (_piece, claims, words) => {
       const problem = expectDeny(await readReport(claims), 403, 'policy_forbids');
       expect(problem['detail']).toContain(words);

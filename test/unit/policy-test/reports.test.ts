@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { escapeMarkup } from '../../../src/policy-test/markup.ts';
+import { escapeMarkup } from '../../../src/pdp/markup.ts';
 import type { CaseResult, Report } from '../../../src/policy-test/report.ts';
 import { htmlReport } from '../../../src/policy-test/report-html.ts';
 import { jsonReport } from '../../../src/policy-test/report-json.ts';

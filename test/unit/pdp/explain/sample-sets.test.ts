@@ -261,7 +261,11 @@ describe('the explanation of a look at the finance dashboard', () => {
       { revoked: true },
       { 'finance.not-revoked': 'principal.revoked is true (source: directory, 90 s old)' },
     ],
-    ['word of the standing', { revoked: undefined }, { 'finance.not-revoked': 'principal has no revoked' }],
+    [
+      'word of the standing',
+      { revoked: undefined },
+      { 'finance.standing-known': 'principal has no revoked' },
+    ],
     ['a device', { posture: undefined }, { 'finance.device-known': 'context has no device' }],
     [
       'management',
