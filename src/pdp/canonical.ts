@@ -73,9 +73,20 @@ function normaliseEscapes(path: string): string | Refusal {
       ambiguous ??= 'the path is encoded twice';
     return UNRESERVED.test(character) ? character : `%${digits.toUpperCase()}`;
   });
+  // Overlong forms such as %c0%af are a '/' to lenient decoders and nothing to strict ones.
+  if (ambiguous === undefined && !isUtf8Escaped(result)) ambiguous = 'the path holds escapes that are not UTF-8';
   // An escaped '%' whose neighbour only decoded into a hex digit now is a second encoding too.
   if (ambiguous === undefined && /%25[0-9A-Fa-f]{2}/.test(result)) ambiguous = 'the path is encoded twice';
   return ambiguous === undefined ? result : refuse('path_ambiguous', ambiguous);
+}
+
+function isUtf8Escaped(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Canonical host, or `host_ambiguous`. `scheme` decides which port is the default one. Idempotent on its results. */
