@@ -1,5 +1,5 @@
 // Measures the built PDP beside a no-op grpc-js server that is given the very same bytes: `npm run bench`.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -110,6 +110,7 @@ async function writeFormatted(name: string, text: string): Promise<void> {
 pinGenerator();
 const folder = mkdtempSync(join(tmpdir(), 'pdp-bench-'));
 try {
+  mkdirSync(flags.out, { recursive: true });
   const report = await measure(folder);
   await writeFormatted('results.json', JSON.stringify(report));
   await writeFormatted('RESULTS.md', markdownReport(report));
