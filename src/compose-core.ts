@@ -1,10 +1,13 @@
+import { type PolicyEvents, openPolicies } from './compose-policies.ts';
 import type { Config } from './config.ts';
 import { ensureDemoIssuer } from './demo-issuer.ts';
 import { createDecisionCache } from './pdp/decision-cache.ts';
 import { type DecisionPoint, type DecisionPointParts, createDecisionPoint } from './pdp/decide.ts';
 import type { Log } from './pdp/log.ts';
-import { PolicyDirectory } from './pdp/policy-directory.ts';
+import type { PolicySlots } from './pdp/policy-slots.ts';
 import type { AttributeSource, Clock, Observer, Recorder } from './pdp/ports.ts';
+import { Shadow } from './pdp/shadow.ts';
+import type { ShadowOutcome } from './pdp/shadow-report.ts';
 import { cached } from './pip/cached.ts';
 import { createDeviceAuthenticator } from './pip/device.ts';
 import { type Issuer, createIssuer } from './pip/issuer.ts';
@@ -22,33 +25,31 @@ export const SYSTEM_CLOCK: Clock = { now: () => Date.now(), monotonic: () => per
 /** The deciding part of the process, without a wire or a log. */
 export interface Core extends AsyncDisposable {
   readonly decisionPoint: DecisionPoint;
-  readonly policies: PolicyDirectory;
+  readonly policies: PolicySlots;
+  /** Absent where no candidate is configured, or nobody listens. */
+  readonly shadow?: Shadow;
   readonly verifier: TokenVerifier;
   readonly cache: ReturnType<typeof createDecisionCache>;
 }
 
 /** What the core tells the rest of the process. */
-export interface CoreParts {
+export interface CoreParts extends PolicyEvents {
   readonly recorder: Recorder;
   readonly observer: Observer;
   readonly log: Log;
-  readonly onReload?: (outcome: 'loaded' | 'refused') => void;
+  /** Told of each comparison with the candidate; without it there are none. */
+  readonly onShadow?: (outcome: ShadowOutcome | 'skipped') => void;
 }
+
+/** Shadow evaluations are not what answers wait for. */
+const SHADOW_CACHE_BYTES = 8 * 1024 * 1024;
 
 /** Wires identity, information points, policies and cache to a decision point. Throws `InputError` for what people wrote wrong. */
 export async function composeCore(config: Config, parts: CoreParts): Promise<Core> {
   await using stack = new AsyncDisposableStack();
-  const { log, onReload } = parts;
+  const { log } = parts;
   const clock = SYSTEM_CLOCK;
-  const policies = stack.use(
-    new PolicyDirectory({
-      folders: config.policies.sets,
-      clock,
-      log,
-      reloadMs: config.policies.reload_ms,
-      onReload: (outcome) => onReload?.(outcome),
-    }),
-  );
+  const policies = await openPolicies(config.policies, { clock, log, events: parts }, stack);
   const issuers = config.demo ? [...config.issuers, await ensureDemoIssuer(config)] : config.issuers;
   const verifier = await openVerifier(issuers, config.tokens, log, stack);
   const sources: AttributeSource[] = [];
@@ -68,13 +69,44 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
     observer: parts.observer,
   };
   await warmUp(deciding, verifier, issuers);
+  const shadow = openShadow(config, deciding, policies, parts);
+  if (shadow) stack.use(shadow);
   const owned = stack.move();
   return {
-    decisionPoint: createDecisionPoint(deciding),
+    decisionPoint: createDecisionPoint({ ...deciding, observer: observerOf(parts.observer, shadow) }),
     policies,
+    ...(shadow && { shadow }),
     verifier,
     cache,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function openShadow(
+  { policies: { candidate } }: Config,
+  deciding: DecisionPointParts,
+  slots: PolicySlots,
+  { log, onShadow }: CoreParts,
+): Shadow | undefined {
+  if (!candidate || !onShadow) return undefined;
+  return new Shadow({
+    ...deciding,
+    cache: createDecisionCache(SHADOW_CACHE_BYTES),
+    active: slots,
+    candidate: slots.candidate,
+    log,
+    sample: candidate.sample,
+    onOutcome: onShadow,
+  });
+}
+
+function observerOf(observer: Observer, shadow: Shadow | undefined): Observer {
+  if (!shadow) return observer;
+  return {
+    checked(trace) {
+      observer.checked(trace);
+      shadow.observe(trace);
+    },
   };
 }
 

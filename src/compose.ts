@@ -2,14 +2,17 @@ import { mkdirSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { ExtAuthzService } from './api/ext-authz/service.ts';
 import { type GrpcServer, startGrpcServer } from './api/grpc-server.ts';
+import { openGate } from './api/ops-admin.ts';
 import { type Readiness, startOpsServer } from './api/ops.ts';
 import { loadExtAuthzTypes } from './api/protos.ts';
 import { httpStatusOf } from './api/status.ts';
 import { type LogWriter, openLogWriter } from './audit/log-writer.ts';
 import { createRecorder } from './audit/recorder.ts';
 import { type Core, SYSTEM_CLOCK, composeCore } from './compose-core.ts';
+import { createActivationLog, createRollout, policyReadiness } from './compose-rollout.ts';
+import { LOOPBACK } from './config-rules.ts';
 import type { Config } from './config.ts';
-import type { PolicyDirectory } from './pdp/policy-directory.ts';
+import type { PolicySlots } from './pdp/policy-slots.ts';
 import type { Observer, Recorder } from './pdp/ports.ts';
 import { cedarVersions } from './pdp/cedar.ts';
 import { type Metrics, createMetrics, startTracing } from './telemetry.ts';
@@ -18,7 +21,7 @@ import { type Metrics, createMetrics, startTracing } from './telemetry.ts';
 export interface App {
   /** Where each surface listens. */
   readonly addresses: { readonly grpc: string; readonly ops: string };
-  readonly policies: PolicyDirectory;
+  readonly policies: PolicySlots;
   readiness(): Readiness;
   /** Stops in order: readiness falls, calls finish, the log is closed, the rest is let go. */
   stop(): Promise<void>;
@@ -33,13 +36,17 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     serviceName: config.telemetry.service_name,
   });
   if (tracing) stack.use(tracing);
+  const gate = openGate(config.ops.admin_token_file, LOOPBACK.test(config.ops.address));
   const writer = stack.use(await openLog(config, log));
+  const activations = createActivationLog(writer, log);
   const core = stack.use(
     await composeCore(config, {
       recorder: recorderOf(config, writer),
       observer: observerOf(metrics, tracing?.observer, log),
       log,
-      onReload: (outcome) => metrics.policyReload(outcome),
+      onReload: (outcome, slot) => metrics.policyReload(outcome, slot),
+      onActivated: (activation) => activations.onActivated(activation),
+      onShadow: (outcome) => metrics.shadow(outcome),
     }),
   );
   const service = serviceOf(config, core, metrics, log);
@@ -51,18 +58,13 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   stack.defer(() => grpc.stop(config.shutdown.grace_ms));
   let draining = false;
   const readiness = () => readinessOf(core, writer, draining);
-  metrics.watch({
-    inFlight: () => service.inFlight,
-    cacheEntries: () => core.cache.statistics().entries,
-    cacheBytes: () => core.cache.statistics().bytes,
-    policies: () => core.policies.current().policyIds.length,
-    snapshotLoadedAt: () => core.policies.current().loadedAt,
-    ready: () => readiness().ready,
-  });
+  metrics.watch(gaugesOf(core, service, readiness));
   stack.use(followReadiness(grpc, readiness));
   const ops = stack.use(
     await startOpsServer({
       address: config.ops.address,
+      gate,
+      rollout: createRollout(core, writer, activations, SYSTEM_CLOCK),
       readiness,
       metrics: async () => ({
         contentType: metrics.registry.contentType,
@@ -82,6 +84,22 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       await grpc.stop(config.shutdown.grace_ms);
       await owned.disposeAsync();
     },
+  };
+}
+
+function gaugesOf(
+  { cache, policies }: Core,
+  service: ExtAuthzService,
+  readiness: () => Readiness,
+): Parameters<Metrics['watch']>[0] {
+  return {
+    inFlight: () => service.inFlight,
+    cacheEntries: () => cache.statistics().entries,
+    cacheBytes: () => cache.statistics().bytes,
+    policies: () => policies.current()?.policyIds.length ?? 0,
+    snapshotLoadedAt: () => policies.current()?.loadedAt ?? 0,
+    observedRoutes: () => policies.current()?.bindings.observed.length ?? 0,
+    ready: () => readiness().ready,
   };
 }
 
@@ -141,6 +159,7 @@ function serviceOf(config: Config, core: Core, metrics: Metrics, log: Logger): E
     ...(tls && { callers: { trustDomain: tls.trust_domain, allow: tls.allow } }),
     timeoutMs,
     maxInFlight,
+    maxRequestBytes: config.grpc.max_receive_bytes,
     onEncoded: (microseconds) => metrics.encoded(microseconds),
     onFault: (error) => log.error({ err: error }, 'a check failed in a way that it should not'),
   });
@@ -154,18 +173,9 @@ function readinessOf(core: Core, writer: LogWriter, draining: boolean): Readines
   const problems = core.verifier.missingKeys().map((issuer) => `no usable keys of issuer '${issuer}'`);
   if (!writer.healthy) problems.push('the decision log cannot be written');
   if (draining) problems.push('shutting down');
-  const snapshot = core.policies.current();
-  const { refusal } = core.policies;
-  return {
-    ready: problems.length === 0,
-    problems,
-    details: {
-      snapshot: snapshot.digest,
-      policies: snapshot.policyIds.length,
-      snapshot_loaded_at: new Date(snapshot.loadedAt).toISOString(),
-      ...(refusal !== undefined && { refused_change: refusal }),
-    },
-  };
+  const policies = policyReadiness(core.policies, SYSTEM_CLOCK);
+  problems.unshift(...policies.problems);
+  return { ready: problems.length === 0, problems, details: policies.details };
 }
 
 const READINESS_POLL_MS = 250;

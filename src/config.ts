@@ -1,15 +1,8 @@
 import { z } from 'zod';
+import { Issuer, Pip, Tokens } from './config-identity.ts';
+import { address, file, ms } from './config-parts.ts';
+import { Policies } from './config-policies.ts';
 import { DEMO_ISSUER, LOOPBACK, refuseRepeats } from './config-rules.ts';
-
-const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'must be lower-case letters, digits, - and _');
-const address = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port');
-const file = (description: string) => z.string().min(1).meta({ description, format: 'path' });
-const ms = (fallback: number, description: string) =>
-  z
-    .int()
-    .min(0)
-    .default(fallback)
-    .meta({ description: `${description} In ms.` });
 
 const Tls = z.strictObject({
   cert_file: file('Certificate chain of this server, PEM.'),
@@ -37,8 +30,11 @@ const Grpc = z
     max_receive_bytes: z
       .int()
       .min(1024)
-      .default(4 * 1024 * 1024)
-      .meta({ description: 'Largest CheckRequest taken, in bytes.' }),
+      .default(1024 * 1024)
+      .meta({
+        description:
+          'Largest CheckRequest decided on, in bytes; larger ones are denied. Keep the `max_request_bytes` of the PEP below it.',
+      }),
   })
   .superRefine((grpc, context) => {
     if (grpc.tls && grpc.plaintext)
@@ -83,131 +79,6 @@ const Decision = z.strictObject({
     })
     .prefault({}),
 });
-
-const Policies = z.strictObject({
-  sets: z
-    .array(file('A policy set folder.'), { error: 'name at least one policy set folder' })
-    .min(1, 'name at least one policy set folder')
-    .meta({ description: 'Policy set folders; together they are one snapshot.' }),
-  reload_ms: ms(2000, 'How often the folders are looked at for changes; 0 never.'),
-});
-
-const CLAIM_TYPES = ['string', 'long', 'bool', 'string_set'] as const;
-
-const Tokens = z.strictObject({
-  cache_max_bytes: z
-    .int()
-    .min(0)
-    .default(32 * 1024 * 1024)
-    .meta({
-      description: 'Bound on the cache of verified tokens, in bytes; 0 verifies every token every time.',
-    }),
-  cache_max_age_ms: ms(
-    60_000,
-    'Ceiling on the time a token is taken for verified; expiry and key changes end it earlier.',
-  ),
-});
-
-const Claims = z.strictObject({
-  groups: z.string().optional().meta({ description: 'Claim with the groups of the user.' }),
-  device_id: z.string().optional().meta({ description: 'Claim with the id of the device of the user.' }),
-  session_id: z.string().default('sid').meta({ description: 'Claim with the session id.' }),
-  attributes: z
-    .record(z.string(), z.strictObject({ claim: z.string(), type: z.enum(CLAIM_TYPES) }))
-    .default({})
-    .meta({
-      description:
-        'Attributes of `context.token` by name: which claim, and of which type. Nothing unmapped reaches policies.',
-    }),
-});
-
-const Issuer = z.strictObject({
-  name: name.meta({ description: 'Short name; the first part of user ids.' }),
-  issuer: z.string().min(1).meta({ description: 'Exact value of the `iss` claim.' }),
-  use: z.enum(['user', 'device']).default('user').meta({ description: 'What its tokens prove.' }),
-  audiences: z
-    .array(z.string().min(1))
-    .min(1, 'name at least one audience: a token for anybody is a token for nobody')
-    .meta({ description: 'Values of `aud` that mean this service.' }),
-  algorithms: z
-    .array(
-      z.enum([
-        'RS256',
-        'RS384',
-        'RS512',
-        'PS256',
-        'PS384',
-        'PS512',
-        'ES256',
-        'ES384',
-        'ES512',
-        'EdDSA',
-        'Ed25519',
-      ]),
-    )
-    .min(1, 'name at least one algorithm')
-    .meta({ description: 'Accepted signature algorithms.' }),
-  types: z
-    .array(z.string())
-    .default(['at+jwt', 'JWT'])
-    .meta({ description: "Accepted `typ` values; '' accepts tokens without one." }),
-  skew_s: z.int().min(0).max(60).default(30).meta({ description: 'Seconds by which clocks may differ.' }),
-  jwks: z
-    .union([
-      z.strictObject({ file: file('Key set file (JWKS).') }),
-      z.strictObject({
-        url: z.string().min(1).meta({ description: 'Key set URL; https, except on loopback.' }),
-      }),
-    ])
-    .meta({ description: 'Where its keys are.' }),
-  refresh_ms: z
-    .int()
-    .min(1000)
-    .default(300_000)
-    .meta({ description: 'How often keys from a URL are fetched. In ms.' }),
-  stale_ceiling_ms: ms(3_600_000, 'How long keys serve on while they cannot be fetched.'),
-  claims: Claims.prefault({}),
-});
-
-const pip = {
-  name: name.meta({ description: 'Name in records and messages.' }),
-  subject: z.enum(['user', 'device', 'workload']).meta({ description: 'What its facts are about.' }),
-  gives: z
-    .array(z.string().min(1))
-    .min(1)
-    .meta({ description: 'Attributes it may give (and `groups`); others are dropped.' }),
-  on_failure: z
-    .enum(['deny', 'omit'])
-    .default('deny')
-    .meta({ description: 'What its failure means: deny, or go on without (never false).' }),
-  fresh_ms: z.int().min(1).default(30_000).meta({ description: 'How long an answer may be used. In ms.' }),
-};
-
-const Pip = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('static_file').meta({ description: 'Facts from a JSON file, re-read when it changes.' }),
-    ...pip,
-    file: file('JSON object: subject id → attributes.'),
-  }),
-  z.strictObject({
-    kind: z
-      .literal('redis')
-      .meta({ description: 'Facts from Redis: JSON text or a hash under `<key_prefix><subject id>`.' }),
-    ...pip,
-    url: z
-      .string()
-      .regex(/^rediss?:\/\//, 'must be redis:// or rediss://')
-      .meta({ description: 'Redis URL, without password.' }),
-    password_file: file('File with the password.').optional(),
-    key_prefix: z.string().min(1).meta({ description: 'Prefix of the keys.' }),
-    command_timeout_ms: z.int().min(1).default(20).meta({ description: 'Limit on one command. In ms.' }),
-    cache_entries: z
-      .int()
-      .min(0)
-      .default(100_000)
-      .meta({ description: 'Answers kept in memory while fresh; 0 keeps none.' }),
-  }),
-]);
 
 const Audit = z.strictObject({
   dir: file('Folder of the decision log.').default('.pdp/audit'),
@@ -256,11 +127,14 @@ export const ConfigSchema = z
       .strictObject({
         address: address
           .default('127.0.0.1:8282')
-          .meta({ description: 'Where /livez, /readyz and /metrics listen.' }),
+          .meta({ description: 'Where /livez, /readyz, /metrics, /policies and /shadow listen.' }),
+        admin_token_file: file(
+          'File with the token, 32 characters or more, that promotes and rolls back policies. Absent: nobody can, over the API.',
+        ).optional(),
       })
       .prefault({}),
     decision: Decision.prefault({}),
-    policies: Policies.prefault({} as never),
+    policies: Policies.prefault({}),
     issuers: z.array(Issuer).default([]).meta({ description: 'Token issuers.' }),
     tokens: Tokens.prefault({}),
     devices: z

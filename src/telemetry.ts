@@ -9,7 +9,9 @@ import {
 } from '@opentelemetry/api';
 import { type Logger, destination, pino } from 'pino';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import type { SlotName } from './pdp/policy-slots.ts';
 import type { Observer } from './pdp/ports.ts';
+import type { ShadowOutcome } from './pdp/shadow-report.ts';
 import type { DecisionTrace, Stage } from './pdp/trace.ts';
 
 /** The operational log, on stderr: stdout is for what a command answers. Fields that hold credentials are cut out wherever they occur. */
@@ -32,7 +34,10 @@ export interface Gauges {
   readonly cacheEntries: () => number;
   readonly cacheBytes: () => number;
   readonly policies: () => number;
+  /** Unix ms; 0 while there is no snapshot. */
   readonly snapshotLoadedAt: () => number;
+  /** Routes whose denies are only logged. */
+  readonly observedRoutes: () => number;
   readonly ready: () => boolean;
 }
 
@@ -41,7 +46,8 @@ export interface Metrics {
   readonly registry: Registry;
   checked(trace: DecisionTrace): void;
   encoded(microseconds: number): void;
-  policyReload(outcome: 'loaded' | 'refused'): void;
+  policyReload(outcome: 'loaded' | 'refused', slot: SlotName): void;
+  shadow(outcome: ShadowOutcome | 'skipped'): void;
   watch(gauges: Gauges): void;
 }
 
@@ -72,7 +78,13 @@ export function createMetrics(): Metrics {
   });
   const reloads = new Counter({
     name: 'pdp_policy_reloads_total',
-    help: 'Policy set changes seen, by outcome.',
+    help: 'Policy changes seen, by outcome and slot.',
+    labelNames: ['outcome', 'slot'],
+    registers,
+  });
+  const shadows = new Counter({
+    name: 'pdp_shadow_total',
+    help: 'Checks also decided by the candidate policies, by what would have changed; skipped: too many waited.',
     labelNames: ['outcome'],
     registers,
   });
@@ -92,7 +104,8 @@ export function createMetrics(): Metrics {
         stages.observe({ stage }, (trace.timings[stage as Stage] ?? 0) / 1e6);
     },
     encoded: (microseconds) => stages.observe({ stage: 'encode' }, microseconds / 1e6),
-    policyReload: (outcome) => reloads.inc({ outcome }),
+    policyReload: (outcome, slot) => reloads.inc({ outcome, slot }),
+    shadow: (outcome) => shadows.inc({ outcome }),
     watch: (gauges) => registerGauges(gauges, registers),
   };
 }
@@ -115,6 +128,11 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
     'pdp_snapshot_loaded_timestamp_seconds',
     'When the active snapshot was loaded.',
     () => gauges.snapshotLoadedAt() / 1000,
+  );
+  add(
+    'pdp_observed_routes',
+    'Routes in observe mode: their denies are logged and let through.',
+    gauges.observedRoutes,
   );
   add('pdp_ready', '1 while checks can be decided.', () => Number(gauges.ready()));
 }

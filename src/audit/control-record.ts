@@ -1,8 +1,11 @@
 import { timestampText } from './json-value.ts';
 import { RECORD_VERSION } from './record.ts';
 
-/** Records that are about the log itself. */
-export type ControlKind = 'boot' | 'shutdown' | 'recovered' | 'gap';
+/** Records that are about no single answer: about the log itself, and about what all answers come from. */
+export type ControlKind = 'boot' | 'shutdown' | 'recovered' | 'gap' | 'policy_activated';
+
+/** Members of a control record by name; absent ones are left out. */
+export type ControlFields = Readonly<Record<string, string | number | undefined>>;
 
 /** What a control record holds. */
 export interface ControlRecord {

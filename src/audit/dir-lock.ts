@@ -110,7 +110,10 @@ function processStart(pid: number): string | undefined {
   const stat = readText(`/proc/${pid}/stat`);
   const bootId = readText('/proc/sys/kernel/random/boot_id');
   // proc(5): the command's name is in parentheses and may hold anything; `starttime` is field 22.
-  const tick = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+  // A zombie writes nothing any more, however long nobody reaps it.
+  if (fields?.[0] === 'Z' || fields?.[0] === 'X') return 'dead';
+  const tick = fields?.[19];
   return tick === undefined || bootId === undefined ? undefined : `${bootId.trim()}:${tick}`;
 }
 

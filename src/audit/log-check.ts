@@ -127,6 +127,7 @@ export class LogCheck {
         line,
       );
     }
+    if (kind === 'policy_activated') this.#activation(record, file, line);
     if (kind === 'recovered') {
       const bytes = String(record['bytes_dropped']);
       this.problem('note', `${bytes} bytes of an unfinished record were cut off after a crash`, file, line);
@@ -134,6 +135,13 @@ export class LogCheck {
     if (kind === 'boot' && record['previous_run'] === 'unclean') {
       this.problem('note', 'the run before this one ended without a shutdown record', file, line);
     }
+  }
+
+  /** What was in force when is what a replay goes by. */
+  #activation({ digest, slot, by }: Json, file: string, line: number): void {
+    const named = [digest, slot, by].every((value) => typeof value === 'string' && value !== '');
+    if (!named)
+      this.problem('failed', 'the activation does not say of what, in which slot and how', file, line);
   }
 
   #decision(record: Json, file: string, line: number): void {

@@ -1,6 +1,6 @@
 import type { Log } from '../pdp/log.ts';
 import type { Clock } from '../pdp/ports.ts';
-import { type ControlKind, controlLine } from './control-record.ts';
+import { type ControlFields, type ControlKind, controlLine } from './control-record.ts';
 import { type DirLock, lockDir } from './dir-lock.ts';
 import { LineEncoder } from './line-encoder.ts';
 import { type LogFs, NODE_LOG_FS } from './log-fs.ts';
@@ -41,6 +41,8 @@ export interface LogWriter extends AsyncDisposable {
    * again where an earlier record failed. Resolves as the durability says; rejects when the record is not in the log.
    */
   append(makeLine: (index: number) => string): Promise<void>;
+  /** Appends a control record, in order with the others. Needs at least one field. Resolves and rejects as `append` does. */
+  appendControl(kind: 'policy_activated', fields: ControlFields): Promise<void>;
   /** Whether the last write succeeded. */
   readonly healthy: boolean;
   /** Why records were lost, until one is written again. */
@@ -150,6 +152,11 @@ class SegmentedLogWriter implements LogWriter {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  appendControl(kind: 'policy_activated', fields: ControlFields): Promise<void> {
+    const json = JSON.stringify(fields).slice(1, -1);
+    return this.append((index) => this.#control(kind, index, json));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

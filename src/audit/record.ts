@@ -104,7 +104,8 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     method: cappedOrNull(canonical?.method ?? http?.method, 64),
     path: cappedOrNull(canonical?.path, limits.path),
     path_raw: http === undefined ? null : rawPath(http.path, canonical?.path, Math.min(1024, limits.path)),
-    host: cappedOrNull(canonical?.host ?? http?.host, 512),
+    // A host that was refused may carry credentials before its '@'.
+    host: cappedOrNull(canonical?.host ?? http?.host.replace(/^.*@/s, ''), 512),
     user: cappedOrNull(identities?.user?.id, text),
     device: device(identities?.device, text),
     token: token(identities, text),

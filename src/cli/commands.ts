@@ -7,6 +7,7 @@ import { policyDigest, policyValidate } from './policy.ts';
 import { policyBind } from './policy-bind.ts';
 import { policyKeygen, policyPack, policySign } from './policy-bundle.ts';
 import { policyFmt } from './policy-fmt.ts';
+import { policyPromote, policyRollback, policyShadow } from './policy-rollout.ts';
 import { policyTest } from './policy-test.ts';
 import { serve } from './serve.ts';
 
@@ -22,6 +23,9 @@ export const commands: readonly Command[] = [
   policyKeygen,
   policyPack,
   policySign,
+  policyShadow,
+  policyPromote,
+  policyRollback,
   auditVerify,
   configCheck,
   configPrint,

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { relative } from 'node:path';
 import { type App, startApp } from '../compose.ts';
+import { LOOPBACK } from '../config-rules.ts';
 import type { Config } from '../config.ts';
+import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
 import { createLogger } from '../telemetry.ts';
 import {
   CONFIG_OPTION,
@@ -30,15 +32,22 @@ export const serve: Command = {
         { address: config.grpc.address },
         'the gRPC surface is PLAINTEXT and takes any caller, as configured',
       );
+    if (config.ops.admin_token_file !== undefined && !LOOPBACK.test(config.ops.address))
+      log.warn(
+        { address: config.ops.address },
+        'the admin token crosses the network in PLAINTEXT, as configured',
+      );
+    // From the start: whoever asks to stop before we are ready is heard as well.
+    const stopping = Promise.race(
+      ['SIGTERM', 'SIGINT'].map(async (name) => [name, await once(process, name)]),
+    );
     const app = await startApp(config, log);
     const startMs = Math.round(performance.now() - started);
-    log.info({ ...app.addresses, snapshot: app.policies.current().digest, start_ms: startMs }, 'serving');
+    log.info({ ...app.addresses, snapshot: app.policies.current()?.digest, start_ms: startMs }, 'serving');
     terminal.out(banner(config, app, configPath(values.config)));
     const reload = () => void app.policies.reloadIfChanged();
     process.on('SIGHUP', reload);
-    const [signal] = await Promise.race(
-      ['SIGTERM', 'SIGINT'].map(async (name) => [name, await once(process, name)]),
-    );
+    const [signal] = await stopping;
     log.info({ signal }, 'draining');
     await app.stop();
     process.off('SIGHUP', reload);
@@ -48,16 +57,40 @@ export const serve: Command = {
 };
 
 function banner(config: Config, { addresses, policies }: App, file: string | undefined): string {
-  const { digest, policyIds } = policies.current();
   const lines = [
     'cedar-pdp is serving',
     `  gRPC      ${addresses.grpc}   ext_authz v3, health, reflection${config.grpc.plaintext ? '   (PLAINTEXT)' : ''}`,
-    `  ops       http://${addresses.ops}   /livez /readyz /metrics`,
-    `  policies  ${policyIds.length}, ${digest.slice(0, 19)}…`,
+    `  ops       http://${addresses.ops}   /livez /readyz /metrics /policies`,
+    ...policyLines(policies),
     `  log       ${relative('', config.audit.dir) || '.'}`,
   ];
   if (config.demo) lines.push('', ...demoHints(addresses.grpc, file));
   return `${lines.join('\n')}\n`;
+}
+
+function policyLines(policies: App['policies']): string[] {
+  const active = policies.current();
+  const candidate = policies.candidate.current();
+  const refused = policies.source(policies.enforced === 'sets' ? 'candidate' : 'sets')?.refusal;
+  const observed = active?.bindings.observed ?? [];
+  const slot = policies.enforced === 'candidate' ? '   (the promoted candidate)' : '';
+  return [
+    `  policies  ${active ? `${snapshotText(active)}${slot}` : 'NONE YET: every check is denied'}`,
+    ...(candidate ? [`  candidate ${snapshotText(candidate)}, in shadow: decides nothing`] : []),
+    ...(!candidate && refused !== undefined ? [`  candidate NOT LOADED: ${refused}`] : []),
+    ...(observed.length > 0 ? observedLines(observed) : []),
+  ];
+}
+
+/** Loud: whoever forgets a route in observe mode has an open door. */
+function observedLines(observed: readonly string[]): string[] {
+  const routes = observed.length === 1 ? '1 ROUTE IS' : `${observed.length} ROUTES ARE`;
+  const names = observed.slice(0, 10).join(', ') + (observed.length > 10 ? ', …' : '');
+  return ['', `  !!! ${routes} IN OBSERVE MODE: denies are logged and LET THROUGH: ${names}`];
+}
+
+function snapshotText({ policyIds, digest }: PolicySnapshot): string {
+  return `${policyIds.length}, ${digest.slice(0, 19)}…`;
 }
 
 function demoHints(address: string, file: string | undefined): string[] {

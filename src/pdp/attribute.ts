@@ -28,6 +28,8 @@ export interface AttributeAnswer {
 /** An answer together with where it came from: what records and caches need. */
 export interface AttributeFact extends AttributeAnswer {
   readonly source: string;
+  /** What the source may give, whether it did or not. */
+  readonly gives: readonly string[];
   readonly subject: AttributeSubject;
   readonly subjectId: string;
 }
@@ -35,6 +37,8 @@ export interface AttributeFact extends AttributeAnswer {
 /** A source that could not answer, where its configuration says to go on without it. */
 export interface AttributeOmission {
   readonly source: string;
+  /** What the source may give. */
+  readonly gives: readonly string[];
   readonly subject: AttributeSubject;
   readonly subjectId: string;
   readonly status: 'omitted';

@@ -22,9 +22,12 @@ const MAX_HOST_LENGTH = 262;
  * (CVE-2026-26205, CVE-2026-42274, CVE-2021-31920).
  */
 export function canonicalise(request: AccessRequest): CanonicalRequest | Refusal {
-  const { method, scheme } = request.http;
+  const { method } = request.http;
+  const scheme = request.http.scheme.toLowerCase();
   if (!/^[A-Z][A-Z0-9_-]{0,31}$/.test(method))
     return refuse('request_malformed', 'the method is not an upper-case HTTP token');
+  if (!['', 'http', 'https'].includes(scheme))
+    return refuse('request_malformed', 'the scheme is neither http nor https');
   const path = canonicalPath(request.http.path);
   if (typeof path !== 'string') return path;
   const host = canonicalHost(request.http.host, scheme);
@@ -74,7 +77,8 @@ function normaliseEscapes(path: string): string | Refusal {
     return UNRESERVED.test(character) ? character : `%${digits.toUpperCase()}`;
   });
   // Overlong forms such as %c0%af are a '/' to lenient decoders and nothing to strict ones.
-  if (ambiguous === undefined && !isUtf8Escaped(result)) ambiguous = 'the path holds escapes that are not UTF-8';
+  if (ambiguous === undefined && !isUtf8Escaped(result))
+    ambiguous = 'the path holds escapes that are not UTF-8';
   // An escaped '%' whose neighbour only decoded into a hex digit now is a second encoding too.
   if (ambiguous === undefined && /%25[0-9A-Fa-f]{2}/.test(result)) ambiguous = 'the path is encoded twice';
   return ambiguous === undefined ? result : refuse('path_ambiguous', ambiguous);

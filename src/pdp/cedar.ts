@@ -159,13 +159,13 @@ function createSliceNames(): SliceNames {
   const names = new LRUCache<string, string>({
     max: MAX_SLICES,
     maxSize: MAX_LOADED_POLICIES,
-    // A slice larger than all bounds is loaded anew for each request rather than refused.
-    maxEntrySize: Number.MAX_SAFE_INTEGER,
     dispose: (name) => free.push(name),
   });
   return {
     get: (key) => names.get(key),
     take(key, size) {
+      // A slice larger than the bound is loaded anew for each request rather than refused.
+      if (size >= MAX_LOADED_POLICIES) return 'slice-large';
       const name = free.pop() ?? `slice-${made++}`;
       names.set(key, name, { size: size + 1 });
       return name;

@@ -1,6 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import type { AnalysedPolicies } from './analyse-policies.ts';
-import { type CompiledSnapshot, assembleSnapshot } from './compile-snapshot.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { CedarEngine } from './cedar.ts';
+import { type CompiledSnapshot, PolicyEntries, assembleSnapshot } from './compile-snapshot.ts';
 import { InputError, type Problem } from './errors.ts';
 import type { PolicyEntry } from './policy-snapshot.ts';
 import type { PolicyTexts } from './policy-source.ts';
@@ -23,18 +25,23 @@ const WORKER = new URL(
  */
 export async function compileOffThread(texts: PolicyTexts, now: number): Promise<CompiledSnapshot> {
   const worker = new Worker(WORKER, { workerData: texts, resourceLimits: { stackSizeMb: 8 } });
-  const entries: PolicyEntry[] = [];
+  const entries = new PolicyEntries();
   try {
     const rest = await new Promise<Omit<AnalysedPolicies, 'entries'>>((resolve, reject) => {
       worker.on('message', (message: CompileMessage) => {
-        if (message.kind === 'entries') entries.push(...message.entries);
-        else if (message.kind === 'done') resolve(message.rest);
-        else reject(new InputError(message.title, message.problems));
+        if (message.kind === 'done') return resolve(message.rest);
+        if (message.kind === 'refused') return reject(new InputError(message.title, message.problems));
+        for (const entry of message.entries) entries.add(entry);
+        return void setImmediate(() => worker.postMessage('more'));
       });
       worker.on('error', reject);
       worker.on('exit', (code) => reject(new Error(`the compiling thread ended early (${code})`)));
     });
-    return { snapshot: assembleSnapshot({ ...rest, entries }, now), warnings: rest.warnings };
+    // The longest single step, some milliseconds: in a turn of its own.
+    await nextTurn();
+    const engine = CedarEngine.load({ schema: rest.schema, policies: {} });
+    await nextTurn();
+    return { snapshot: assembleSnapshot(rest, entries, engine, now), warnings: rest.warnings };
   } finally {
     await worker.terminate();
   }

@@ -14,21 +14,40 @@ export interface CompiledSnapshot {
   readonly warnings: readonly Problem[];
 }
 
+/** The policies of a snapshot while it is being put together, one by one. */
+export class PolicyEntries {
+  readonly byId = new Map<string, PolicyEntry>();
+  readonly index = new ScopeIndex();
+  readonly upstreamHeaders = new Set<string>();
+
+  /** Adds one policy. */
+  add(entry: PolicyEntry): void {
+    this.byId.set(entry.id, entry);
+    this.index.add(entry.scope);
+    for (const [name] of entry.notes.upstreamHeaders ?? []) this.upstreamHeaders.add(name);
+  }
+}
+
 /** Analyses and assembles in one go, on this thread. Throws `InputError` with every problem found. */
 export function compileSnapshot(texts: PolicyTexts, now: number): CompiledSnapshot {
   const analysed = analysePolicies(texts);
-  return { snapshot: assembleSnapshot(analysed, now), warnings: analysed.warnings };
+  const entries = new PolicyEntries();
+  for (const entry of analysed.entries) entries.add(entry);
+  const engine = CedarEngine.load({ schema: analysed.schema, policies: {} });
+  return { snapshot: assembleSnapshot(analysed, entries, engine, now), warnings: analysed.warnings };
 }
 
 /**
  * Makes a snapshot of analysed policies. Cheap: the engine parses policies only when a request first needs them, in the slice of
  * the set whose scopes can match.
  */
-export function assembleSnapshot(analysed: AnalysedPolicies, now: number): PolicySnapshot {
-  const { shapes, entities, templates, entries } = analysed;
-  const byId = new Map(entries.map((entry) => [entry.id, entry]));
-  const index = new ScopeIndex(entries.map((entry) => entry.scope));
-  const engine = CedarEngine.load({ schema: analysed.schema, policies: {} });
+export function assembleSnapshot(
+  analysed: Omit<AnalysedPolicies, 'entries'>,
+  { byId, index, upstreamHeaders }: PolicyEntries,
+  engine: CedarEngine,
+  now: number,
+): PolicySnapshot {
+  const { shapes, entities, templates } = analysed;
   const entryOf = (id: string): PolicyEntry => {
     const entry = byId.get(id);
     if (!entry) throw new TypeError(`no policy '${id}' in the snapshot`);
@@ -44,9 +63,7 @@ export function assembleSnapshot(analysed: AnalysedPolicies, now: number): Polic
     reads: analysed.reads,
     literalEntities: analysed.literalEntities,
     bindings: new BindingTable(analysed.bindings),
-    upstreamHeaders: [
-      ...new Set(entries.flatMap(({ notes }) => notes.upstreamHeaders ?? []).map(([name]) => name)),
-    ],
+    upstreamHeaders: [...upstreamHeaders],
     appliesTo: (action, principalType) =>
       shapes.appliesTo.get(uidText(action))?.principalTypes.has(principalType) ?? false,
     policy: entryOf,

@@ -84,6 +84,8 @@ function containerProblem(container: object, limits: ExternalJsonLimits): string
   const prototype: unknown = Object.getPrototypeOf(container);
   if (prototype !== Object.prototype && prototype !== null) return 'holds a value that JSON cannot express';
   for (const key of Object.keys(container)) {
+    // Some versions of V8 read an escaped key as the text of an escape that they have seen before (nodejs/node#63785).
+    if (key.includes('\\')) return 'holds a key with a backslash';
     if (isReservedKey(key)) return `holds the reserved key '${key}'`;
     const problem = stringProblem(key, 'a key', limits);
     if (problem !== undefined) return problem;

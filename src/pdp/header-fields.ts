@@ -25,6 +25,14 @@ export class HeaderFields {
     return this.#fields.get(name) ?? [];
   }
 
+  /**
+   * The values that a field may have been sent with, each trimmed: a ',' may part two fields that the PEP or somebody before it has
+   * joined, and nobody can tell (RFC 9110 §5.3, CVE-2021-32777).
+   */
+  separate(name: string): readonly string[] {
+    return this.values(name).flatMap((value) => value.split(',').map((part) => part.trim()));
+  }
+
   /** Whether a field was sent whose name becomes `name` when a server behind us folds '_' to '-' (CVE-2025-64484). */
   hasUnderscoreTwin(name: string): boolean {
     return this.#folded.has(name);

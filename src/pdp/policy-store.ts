@@ -63,10 +63,8 @@ export class PolicyStore implements PolicySnapshotSource {
   refuse(error: unknown): void {
     const { log } = this.#options;
     this.refusal = messageOf(error);
-    log.error(
-      { digest: this.#current?.digest },
-      `changed policies are refused, the active snapshot stays: ${this.refusal}`,
-    );
+    const what = this.#current ? 'changed policies are refused, the active snapshot stays' : 'no policies';
+    log.error({ digest: this.#current?.digest }, `${what}: ${this.refusal}`);
     this.#options.onReload('refused', this.#current);
   }
 

@@ -57,6 +57,16 @@ export interface PolicySnapshotSource {
   current(): PolicySnapshot | undefined;
 }
 
+/** Where the policies of one slot come from, and what became of their newest change. */
+export interface PolicySource extends PolicySnapshotSource, AsyncDisposable {
+  /** Why the newest change was refused, or cannot be had; absent while what the source has is what is held. */
+  readonly refusal: string | undefined;
+  /** Looks for a change out of turn and takes it if it is valid. Never rejects. */
+  reloadIfChanged(): Promise<void>;
+  /** What an operator should know of the source: its kind, and the revision where it has one. */
+  describe(): Readonly<Record<string, string | number>>;
+}
+
 /** Caches evaluations (never authentication). Implementations drop entries at `validUntil`. */
 export interface DecisionCache {
   get(key: string, now: number): CachedEvaluation | undefined;

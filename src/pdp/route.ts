@@ -20,7 +20,7 @@ export function matchRoute(
   return bindings.match({
     ...canonical,
     service: identities.destination?.id,
-    header: (name) => headers.values(name),
+    header: (name) => headers.separate(name),
     extension: (name) => request.contextExtensions.get(name),
   });
 }

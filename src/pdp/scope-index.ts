@@ -22,14 +22,17 @@ const ANY = '';
 export class ScopeIndex {
   readonly #ids = new Map<string, string[]>();
 
-  constructor(policies: Iterable<PolicyScope>) {
-    for (const { id, principal = ANY, actions = [ANY], resource = ANY } of policies) {
-      for (const action of actions) {
-        const key = slot(principal, action, resource);
-        const ids = this.#ids.get(key);
-        if (ids) ids.push(id);
-        else this.#ids.set(key, [id]);
-      }
+  constructor(policies: Iterable<PolicyScope> = []) {
+    for (const policy of policies) this.add(policy);
+  }
+
+  /** Adds one policy; before the index is used. */
+  add({ id, principal = ANY, actions = [ANY], resource = ANY }: PolicyScope): void {
+    for (const action of actions) {
+      const key = slot(principal, action, resource);
+      const ids = this.#ids.get(key);
+      if (ids) ids.push(id);
+      else this.#ids.set(key, [id]);
     }
   }
 

@@ -16,6 +16,7 @@ export function readUpstreamHeaders(text: string, complain: (message: string) =>
     if (name === undefined || value === undefined)
       complain(`@upstream_headers: '${line}' is not 'name: value', the name in lower case`);
     else if (RESERVED.test(name)) complain(`@upstream_headers: '${name}' is not for policies to set`);
+    else if (name.split('-').length > 7) complain(`@upstream_headers: '${name}' has too many dashes`);
     else if (headers.has(name)) complain(`@upstream_headers: '${name}' is named twice`);
     else headers.set(name, value);
   }

@@ -10,6 +10,12 @@ export interface CachedOptions {
   readonly clock: Clock;
 }
 
+interface Kept {
+  readonly answer: AttributeAnswer;
+  /** Monotonic ms: a wall clock that is set back must not make facts fresh again. */
+  readonly until: number;
+}
+
 interface Flight {
   readonly answer: Promise<AttributeAnswer>;
   readonly abort: AbortController;
@@ -22,13 +28,15 @@ interface Flight {
  * not kept: the next caller asks again.
  */
 export function cached(source: AttributeSource, options: CachedOptions): AttributeSource {
-  const answers = new LRUCache<string, AttributeAnswer>({ max: options.maxEntries });
+  const answers = new LRUCache<string, Kept>({ max: options.maxEntries });
   const flights = new Map<string, Flight>();
   const takeOff = (subjectId: string): Flight => {
     const abort = new AbortController();
     const answer = ask(source, subjectId, abort.signal)
       .then((found) => {
-        if (found.freshUntil > options.clock.now()) answers.set(subjectId, found);
+        const freshMs = found.freshUntil - options.clock.now();
+        if (freshMs > 0)
+          answers.set(subjectId, { answer: found, until: options.clock.monotonic() + freshMs });
         return found;
       })
       .finally(() => {
@@ -60,7 +68,8 @@ export function cached(source: AttributeSource, options: CachedOptions): Attribu
     onFailure: source.onFailure,
     lookup(subjectId, signal) {
       const known = answers.get(subjectId);
-      return known !== undefined && known.freshUntil > options.clock.now() ? known : join(subjectId, signal);
+      const fresh = known !== undefined && known.until > options.clock.monotonic();
+      return fresh && known.answer.freshUntil > options.clock.now() ? known.answer : join(subjectId, signal);
     },
   };
 }

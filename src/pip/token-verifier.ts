@@ -109,8 +109,10 @@ async function verifyFrom(
 ): Promise<VerifiedToken | Refusal> {
   const wrongHeader = headerRefusal(issuer, header);
   if (wrongHeader !== undefined) return wrongHeader;
-  if (keys === undefined)
+  if (keys === undefined) {
+    keySet.requestRefresh();
     return refuse('token_unverifiable', `no keys of issuer '${issuer.name}' are at hand`);
+  }
   const wrongSignature = await signatureRefusal(token, keys, header['alg'] as string);
   if (wrongSignature?.refusal === 'token_key_unknown') keySet.requestRefresh();
   if (wrongSignature !== undefined) return wrongSignature;

@@ -141,11 +141,13 @@ describe('deploy/docker/pdp.yaml', () => {
   });
 
   test('writes only where the image has a volume', () => {
-    expect(config.audit.dir.startsWith('/var/lib/cedar-pdp/')).toBe(true);
+    for (const path of [config.audit.dir, config.policies.state_file])
+      expect(path.startsWith('/var/lib/cedar-pdp/')).toBe(true);
     expect(argsOf('VOLUME')).toEqual(['/var/lib/cedar-pdp']);
   });
 
   test('names policy sets that the image holds', () => {
-    for (const set of config.policies.sets) expect(existsSync(set.replace('/app/', ROOT)), set).toBe(true);
+    for (const set of config.policies.sets ?? [])
+      expect(existsSync(set.replace('/app/', ROOT)), set).toBe(true);
   });
 });

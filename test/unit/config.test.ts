@@ -160,6 +160,48 @@ describe('problems', () => {
 
   test.each<[string, object, RegExp]>([
     ['no policy sets', { grpc: { plaintext: true } }, /^policies/],
+    ['no place of policies', { ...base, policies: {} }, /^policies: say where the policies are/],
+    [
+      'two places of policies',
+      { ...base, policies: { sets: ['p'], bundle: { url: 'https://host/b' } } },
+      /^policies: sets and bundle exclude each other/,
+    ],
+    [
+      'no place of the candidate',
+      { ...base, policies: { sets: ['p'], candidate: { sample: 0.5 } } },
+      /^policies\.candidate: say where the policies are/,
+    ],
+    [
+      'a signed folder for anybody to sign',
+      { ...base, policies: { signed_dir: { dir: 'd', public_keys: [] } } },
+      /^policies\.signed_dir\.public_keys: name at least one public key/,
+    ],
+    [
+      'a bundle over plain HTTP',
+      { ...base, policies: { bundle: { url: 'http://host/b' } } },
+      /^policies\.bundle\.url: must be https/,
+    ],
+    [
+      'two bundles in one cache',
+      {
+        ...base,
+        policies: {
+          bundle: { url: 'https://host/a', cache_file: 'c' },
+          candidate: { bundle: { url: 'https://host/b', cache_file: 'c' } },
+        },
+      },
+      /^policies\.candidate\.bundle\.cache_file: must differ/,
+    ],
+    [
+      'a sample of more than everything',
+      { ...base, policies: { sets: ['p'], candidate: { sets: ['q'], sample: 2 } } },
+      /^policies\.candidate\.sample: /,
+    ],
+    [
+      'facts about nothing that has a name',
+      { ...base, pips: [{ ...PIP, subject: 'The User' }] },
+      /^pips\[0\]\.subject/,
+    ],
     ['neither TLS nor plaintext', { policies: base.policies }, /^grpc\.tls: is needed/],
     [
       'TLS and plaintext',
@@ -291,6 +333,8 @@ describe('the environment', () => {
     if (node.enum) return [String(node.enum.at(-1)), node.enum.at(-1)];
     if (node.type === 'boolean') return ['true', true];
     if (node.type === 'integer') return ['77777', 77_777];
+    if (node.type === 'number') return ['0.25', 0.25];
+    if (key.endsWith('.url')) return ['https://other/bundle', 'https://other/bundle'];
     if (node.type === 'array') return ['[some/where]', [resolve('some/where')]];
     return node.format === 'path' ? ['some/where', resolve('some/where')] : ['other', 'other'];
   }
@@ -298,6 +342,20 @@ describe('the environment', () => {
     grpc: { tls: { cert_file: 'c', key_file: 'k', ca_file: 'a', trust_domain: 't' } },
     policies: base.policies,
   };
+  const KINDS = {
+    signed_dir: { dir: 'd', public_keys: ['k'] },
+    bundle: { url: 'https://host/bundle' },
+  };
+
+  /** A file in which the setting has its place, whatever else must then be there. */
+  function fileFor([group, kind, inner]: readonly string[]): object {
+    if (group === 'grpc' && kind === 'tls') return TLS;
+    if (group !== 'policies') return base;
+    const choice = (name: string | undefined): object =>
+      name === 'signed_dir' || name === 'bundle' ? { [name]: KINDS[name] } : { sets: ['p'] };
+    const policies = kind === 'candidate' ? { sets: ['p'], candidate: choice(inner) } : choice(kind);
+    return { ...base, policies };
+  }
 
   test.each(settings().map((setting) => [setting.env, setting] as const))(
     '%s sets its key',
@@ -310,7 +368,7 @@ describe('the environment', () => {
         limits[setting.path.join('.')] === undefined
           ? sample(setting)
           : [limits[setting.path.join('.')] ?? '', Number(limits[setting.path.join('.')])];
-      const { config, warnings } = await load(setting.path[1] === 'tls' ? TLS : base, { [env]: text });
+      const { config, warnings } = await load(fileFor(setting.path), { [env]: text });
       expect(warnings).toEqual([]);
       expect(setting.path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)).toEqual(
         value,
@@ -367,7 +425,7 @@ describe('the environment', () => {
 test('the JSON Schema takes what the loader takes, and refuses unknown keys', () => {
   const schema = configJsonSchema();
   expect(schema['additionalProperties']).toBe(false);
-  expect(schema.properties?.['policies']?.required).toEqual(['sets']);
+  expect(schema.properties?.['policies']?.properties).toHaveProperty('sets');
   const objects = (node: SchemaNode): SchemaNode[] => [
     ...(node.properties ? [node] : []),
     ...Object.values(node.properties ?? {}).flatMap(objects),

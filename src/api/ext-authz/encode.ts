@@ -19,10 +19,9 @@ const DECISION_ID_HEADER = 'x-pdp-decision-id';
 
 const HEADERS_TO_REMOVE = underscoreTwins(DECISION_ID_HEADER);
 
-/** The other spellings of a name that a backend folding '_' to '-' would take for it; past six dashes, only the whole twin. */
+/** The other spellings of a name (of at most six dashes) that a backend folding '_' to '-' would take for it. */
 function underscoreTwins(name: string): string[] {
   const dashes = name.split('-').length - 1;
-  if (dashes > 6) return [name.replaceAll('-', '_')];
   return Array.from({ length: 2 ** dashes - 1 }, (_, index) => {
     let dash = 0;
     return name.replaceAll('-', () => (((index + 1) >> dash++) & 1 ? '_' : '-'));

@@ -34,6 +34,8 @@ export interface ExtAuthzParts {
   readonly timeoutMs: number;
   /** Checks under way at once; more are denied as `overloaded` right away. */
   readonly maxInFlight: number;
+  /** Largest CheckRequest that is decided on, in bytes. */
+  readonly maxRequestBytes: number;
   /** Told how long encoding took. Must not throw. */
   onEncoded(microseconds: number): void;
   /** Told of a fault that not even a decision could be made of. Must not throw. */
@@ -102,6 +104,12 @@ export class ExtAuthzService {
       return new ServerInterceptingCall(call, {
         start: (next) => {
           next(progress.listener(end));
+          // Unfinished messages cost memory, and their callers have not even been looked at.
+          const overdue = setTimeout(() => {
+            if (progress.waiting) call.sendStatus({ code: 4, details: 'the message did not end in time' });
+            if (progress.waiting) end();
+          }, this.#parts.timeoutMs);
+          progress.onClaim = () => clearTimeout(overdue);
           // A call that was reset before we looked tells its listener nothing, not even its end.
           if (!progress.started) end();
         },
@@ -121,6 +129,7 @@ export class ExtAuthzService {
       const question =
         this.#turnedAway() ??
         checkCaller(pep, callers) ??
+        this.#tooLong(call.request.length) ??
         decodeCheckRequest(call.request, types.CheckRequest);
       const envelope = {
         id: decisionId(receivedAt),
@@ -150,10 +159,18 @@ export class ExtAuthzService {
     return undefined;
   }
 
+  #tooLong(bytes: number): Refusal | undefined {
+    const { maxRequestBytes } = this.#parts;
+    return bytes > maxRequestBytes
+      ? refuse('request_malformed', `the CheckRequest is larger than ${maxRequestBytes} bytes`)
+      : undefined;
+  }
+
   #remaining(call: Call, now: number): number {
     const deadline = call.getDeadline();
     const callers = (typeof deadline === 'number' ? deadline : deadline.getTime()) - now;
-    return Math.min(callers, this.#parts.timeoutMs);
+    // A grpc-timeout may be absurd enough to give no date at all.
+    return Number.isFinite(callers) ? Math.min(callers, this.#parts.timeoutMs) : this.#parts.timeoutMs;
   }
 
   async #recordUnheard(address: string): Promise<void> {
@@ -180,11 +197,19 @@ class CallProgress {
   started = false;
   #messages = 0;
   #claimed = false;
+  /** Told when the call is taken on. */
+  onClaim: (() => void) | undefined;
+
+  /** Whether nobody has taken on the call yet. */
+  get waiting(): boolean {
+    return !this.#claimed;
+  }
 
   /** Whether nobody has taken on the call yet; from then on somebody has. */
   claim(): boolean {
     const free = !this.#claimed;
     this.#claimed = true;
+    this.onClaim?.();
     return free;
   }
 
@@ -208,6 +233,8 @@ class CallProgress {
   }
 }
 
+/** What request ids look like; anything else may be a secret that somebody sent in the wrong header. */
+const REQUEST_ID = /^[\w.:+/=-]+$/;
 const MAX_REQUEST_ID_LENGTH = 128;
 
 /** The PEP's own trace context first: it is nearer to us than the one in the request it asks about. */
@@ -215,6 +242,9 @@ function correlation(question: AccessRequest | Refusal, metadata: Metadata) {
   const headers = isRefusal(question) ? undefined : question.http.headers;
   const [own] = metadata.get('traceparent');
   const trace = parseTraceparent(own?.toString()) ?? parseTraceparent(headers?.values('traceparent')[0]);
-  const requestId = headers?.values('x-request-id')[0]?.slice(0, MAX_REQUEST_ID_LENGTH);
-  return { ...(trace && { trace }), ...(requestId !== undefined && { requestId }) };
+  const [requestId = ''] = headers?.values('x-request-id') ?? [];
+  return {
+    ...(trace && { trace }),
+    ...(REQUEST_ID.test(requestId) && { requestId: requestId.slice(0, MAX_REQUEST_ID_LENGTH) }),
+  };
 }

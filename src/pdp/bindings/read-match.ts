@@ -159,5 +159,9 @@ function headerNameFault(name: string): string | undefined {
 }
 
 function valueFault(value: string): string | undefined {
-  return value === '' ? 'an empty value says nothing; write { present: true } or leave it out' : undefined;
+  if (value === '') return 'an empty value says nothing; write { present: true } or leave it out';
+  // Header values are taken apart at ',' before they are compared.
+  return value !== value.trim() || value.includes(',')
+    ? `'${value}' can never be met: a value holds no ',' and no outer space`
+    : undefined;
 }

@@ -76,7 +76,8 @@ export function createBundleIntake(options: IntakeOptions): BundleIntake {
   };
 }
 
-function assertNotOlder(opened: OpenedBundle, newest: OpenedBundle): void {
+/** Throws `InputError` where an older revision, or other content under the same one, would come after a newer. */
+export function assertNotOlder(opened: OpenedBundle, newest: OpenedBundle): void {
   if (opened.revision < newest.revision)
     throw rolledBack(
       `is revision ${opened.revision}, older than revision ${newest.revision} that was taken before`,

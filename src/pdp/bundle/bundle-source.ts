@@ -26,6 +26,8 @@ export interface BundleSourceOptions {
   readonly fetch?: Fetch;
   /** Puts a bundle in force. Throws or rejects where it cannot be, and what was in force then still is. Never called twice at once. */
   readonly onBundle: (opened: OpenedBundle) => void | Promise<void>;
+  /** Told once of each fetched version that is refused. Must not throw. */
+  readonly onRefused?: (problem: string) => void;
 }
 
 /** Where a source stands. */
@@ -183,6 +185,7 @@ class PolledBundleSource implements BundleSource {
     if (version === this.#refused) return;
     this.#refused = version;
     this.#options.log.error(this.#where(), this.#lastError);
+    this.#options.onRefused?.(problem);
   }
 
   /** The bundle in force is what the source has. */

@@ -63,7 +63,7 @@ function addParties(
       method: canonical.method,
       path: canonical.path,
       host: canonical.host,
-      scheme: request.http.scheme,
+      scheme: request.http.scheme.toLowerCase(),
     },
     ip,
     sni: request.sni === '' ? undefined : request.sni,
@@ -88,14 +88,23 @@ function addUser(user: UserIdentity, { facts }: Informed, store: EntityStore): E
   ]);
 }
 
-function addDevice({ identities, facts }: Informed, store: EntityStore): EntityUid {
-  const { attributes, groups } = factsAbout(facts, 'device');
-  const id = identities.device?.id ?? '';
-  return store.add(
-    { type: typeName('Device'), id },
-    { ...attributes, ...identities.device?.posture },
-    groups,
-  );
+function addDevice(informed: Informed, store: EntityStore): EntityUid {
+  const { groups } = factsAbout(informed.facts, 'device');
+  const id = informed.identities.device?.id ?? '';
+  return store.add({ type: typeName('Device'), id }, devicePosture(informed), groups);
+}
+
+/** What was observed last goes before what was observed earlier: an assertion may be old by the time it is shown. */
+function devicePosture({ identities, facts }: Informed): AttributeRecord {
+  const { posture = {}, observedAt = 0 } = identities.device ?? {};
+  const layers = facts
+    .filter(({ subject }) => subject === 'device')
+    .map((fact) => ({ at: fact.observedAt, attributes: fact.attributes }));
+  layers.push({ at: observedAt, attributes: posture });
+  return Object.assign(
+    {},
+    ...layers.sort((a, b) => a.at - b.at).map(({ attributes }) => attributes),
+  ) as AttributeRecord;
 }
 
 function tokenRecord({ token }: UserIdentity): CedarValue {
@@ -107,10 +116,22 @@ function tokenRecord({ token }: UserIdentity): CedarValue {
   };
 }
 
-/** What an information point knows about the object goes before what the request says about it. */
-function addBound({ resource }: BindingMatch, { facts }: Informed, store: EntityStore): EntityUid {
-  const known = resource.pip === undefined ? {} : factsAbout(facts, resource.pip).attributes;
-  return store.add(resource.uid, { ...resource.attributes, ...known }, resource.parents);
+/**
+ * What an information point or the policy set knows about the object goes before what the request says about it: a path is the
+ * client's word. What an information point should know is not taken from the path even where it does not answer.
+ */
+function addBound(
+  { resource }: BindingMatch,
+  { facts, omissions, snapshot }: Informed,
+  store: EntityStore,
+): EntityUid {
+  const { pip, uid } = resource;
+  const asked = [...facts, ...omissions].filter(({ subject }) => subject === pip);
+  const fixed = snapshot.staticEntity(uidText(uid));
+  const known = new Set([...Object.keys(fixed?.attrs ?? {}), ...asked.flatMap(({ gives = [] }) => gives)]);
+  const said = Object.entries(resource.attributes).filter(([name]) => !known.has(name));
+  const found = pip === undefined ? {} : factsAbout(facts, pip).attributes;
+  return store.add(uid, { ...Object.fromEntries(said), ...found }, fixed ? [] : resource.parents);
 }
 
 function addEndpoint({ identities, canonical }: Informed, store: EntityStore): EntityUid {

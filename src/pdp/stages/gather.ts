@@ -77,7 +77,7 @@ async function ask(
   subjectId: string,
   scope: CallScope,
 ): Promise<AttributeFact | AttributeOmission | Refusal> {
-  const about = { source: source.name, subject: source.subject, subjectId };
+  const about = { source: source.name, subject: source.subject, subjectId, gives: source.gives };
   try {
     const answer = source.lookup(subjectId, scope.signal);
     return { ...(answer instanceof Promise ? await abortable(answer, scope.signal) : answer), ...about };

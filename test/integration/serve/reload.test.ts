@@ -32,7 +32,7 @@ test('policies change under load: a bad set is refused and told, a good one is t
   const ops = (path: string) => fetch(`http://127.0.0.1:${pdp.opsPort}${path}`);
   const metric = async (outcome: string) =>
     Number(
-      new RegExp(`^pdp_policy_reloads_total\\{outcome="${outcome}"\\} (\\d+)$`, 'm').exec(
+      new RegExp(`^pdp_policy_reloads_total\\{outcome="${outcome}",slot="sets"\\} (\\d+)$`, 'm').exec(
         await (await ops('/metrics')).text(),
       )?.[1] ?? 0,
     );

@@ -34,6 +34,7 @@ async function serve(callers?: CallerRule, options: Partial<GrpcServerOptions> =
     encoding: { realm: 'test', faultsAsError: false },
     timeoutMs: 1000,
     maxInFlight: 10,
+    maxRequestBytes: 1024 * 1024,
     onEncoded: () => undefined,
     onFault: () => undefined,
     ...(callers && { callers }),

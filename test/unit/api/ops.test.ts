@@ -1,8 +1,15 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type OpsServer, type Readiness, startOpsServer } from '../../../src/api/ops.ts';
+import { openGate } from '../../../src/api/ops-admin.ts';
+import { type OpsServer, type Readiness, type Rollout, startOpsServer } from '../../../src/api/ops.ts';
 
 let ops: OpsServer;
 let readiness: Readiness;
+const rollout: Rollout = {
+  policies: () => ({ enforced: 'sets' }),
+  shadow: () => undefined,
+  promote: () => Promise.resolve({}),
+  rollback: () => Promise.resolve({}),
+};
 let metrics: () => Promise<{ contentType: string; body: string }>;
 
 beforeEach(async () => {
@@ -12,6 +19,8 @@ beforeEach(async () => {
     address: '127.0.0.1:0',
     readiness: () => readiness,
     metrics: () => metrics(),
+    rollout,
+    gate: openGate(undefined, true),
   });
 });
 afterEach(() => ops[Symbol.asyncDispose]());
@@ -68,6 +77,12 @@ test('takes HEAD', async () => {
 
 test('does not start on an address that is taken', async () => {
   await expect(
-    startOpsServer({ address: ops.address, readiness: () => readiness, metrics: () => metrics() }),
+    startOpsServer({
+      address: ops.address,
+      readiness: () => readiness,
+      metrics: () => metrics(),
+      rollout,
+      gate: openGate(undefined, true),
+    }),
   ).rejects.toThrow(/EADDRINUSE/);
 });

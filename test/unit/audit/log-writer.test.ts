@@ -33,6 +33,43 @@ describe('a log writer', () => {
     expect(statSync(lastSegment(dir)).mode & 0o777).toBe(0o600);
   });
 
+  it('appends control records in order with the others, and verification knows them', async () => {
+    const dir = tempDir();
+    const writer = await openWriter(dir);
+    const activation = { digest: 'sha256:b', before: undefined, slot: 'sets', by: 'start', policies: 3 };
+    await Promise.all([
+      writer.append(line('d-1')),
+      writer.appendControl('policy_activated', activation),
+      writer.append(line('d-2')),
+    ]);
+    expect(kinds(dir)).toEqual(['boot', 'decision', 'policy_activated', 'decision']);
+    expect(records(dir)[2]).toEqual({
+      v: 1,
+      kind: 'policy_activated',
+      log: 'example.com/pdp/test',
+      index: 2,
+      timestamp: expect.stringMatching(/^2026-01-02T/),
+      digest: 'sha256:b',
+      slot: 'sets',
+      by: 'start',
+      policies: 3,
+    });
+    await writer[Symbol.asyncDispose]();
+    expect(await verifyLog(dir)).toMatchObject({ completeness: 'ok', byKind: { policy_activated: 1 } });
+    await expect(writer.appendControl('policy_activated', activation)).rejects.toThrow(/is closed/);
+  });
+
+  it('verification tells of an activation that does not say of what', async () => {
+    const dir = tempDir();
+    const writer = await openWriter(dir);
+    await writer.appendControl('policy_activated', { slot: 'sets', by: 'start' });
+    await writer[Symbol.asyncDispose]();
+    expect(await verifyLog(dir)).toMatchObject({
+      completeness: 'failed',
+      problems: [{ line: 2, message: expect.stringMatching(/activation does not say/) }],
+    });
+  });
+
   it('continues the index after a restart', async () => {
     const dir = tempDir();
     await (await openWriter(dir))[Symbol.asyncDispose]();

@@ -81,7 +81,14 @@ describe('recordLine', () => {
 
   it('says where each fact came from, how old it was, and which were left out', () => {
     const omissions = [
-      { source: 'risk', subject: 'device', subjectId: 'd', status: 'omitted', detail: CANARY },
+      {
+        source: 'risk',
+        subject: 'device',
+        subjectId: 'd',
+        gives: ['risk'],
+        status: 'omitted',
+        detail: CANARY,
+      },
     ] as const;
     const expected = [
       { source: 'directory', subject: 'user', status: 'found', observed_at: 1_767_323_043_678, age_ms: 2000 },

@@ -98,6 +98,7 @@ export function allowedTrace(changes: Partial<DecisionTrace> = {}): DecisionTrac
       {
         source: 'directory',
         subject: 'user',
+        gives: ['department'],
         subjectId: USER.id,
         status: 'found',
         attributes: { department: 'Finance' },
@@ -108,6 +109,7 @@ export function allowedTrace(changes: Partial<DecisionTrace> = {}): DecisionTrac
       {
         source: 'posture',
         subject: 'device',
+        gives: ['managed'],
         subjectId: DEVICE.id,
         status: 'found',
         attributes: { managed: true },

@@ -91,7 +91,7 @@ test('policy digest is the digest that a server answers with', async () => {
   onTestFinished(() => app.stop());
   expect(await runPdp('policy', 'digest', ...SETS)).toEqual({
     code: 0,
-    out: `${app.policies.current().digest}\n`,
+    out: `${app.policies.current()?.digest}\n`,
     err: '',
   });
 });

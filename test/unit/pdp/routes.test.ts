@@ -5,6 +5,7 @@ import { httpStatusOf } from '../../../src/api/status.ts';
 import { recordLine } from '../../../src/audit/record.ts';
 import { compileSnapshot } from '../../../src/pdp/compile-snapshot.ts';
 import { InputError } from '../../../src/pdp/errors.ts';
+import { HeaderFields } from '../../../src/pdp/header-fields.ts';
 import type { DecisionTrace } from '../../../src/pdp/trace.ts';
 import { EXT_AUTHZ_TYPES, LEDGER_API, type RequestOptions, accessRequest } from '../../support/requests.ts';
 import { SAMPLE_SCHEMA, policyTexts } from '../../support/snapshot.ts';
@@ -244,5 +245,73 @@ describe('headers that policies set upstream', () => {
     expect(() =>
       setUp({ policies: '@id("p") @upstream_headers("x-a: 1") forbid(principal, action, resource);' }),
     ).toThrow(/belongs on a permit/);
+  });
+});
+
+describe('what a path says of an object', () => {
+  it('is not believed where an information point should know and does not', async () => {
+    const absent = sourceOf(
+      'orders',
+      { owner: 'x' },
+      {
+        lookup: () => ({ status: 'absent', attributes: {}, groups: [], observedAt: 0, freshUntil: 4e12 }),
+      },
+    );
+    const down = sourceOf(
+      'orders',
+      { owner: 'x' },
+      {
+        onFailure: 'omit',
+        lookup() {
+          throw new Error('down');
+        },
+      },
+    );
+    for (const source of [absent, down]) {
+      const { decide } = shop({ user: userIdentity('bert'), sources: [source] });
+      const { decision, cedar } = await decide(get('/customers/bert/orders/17'));
+      expect(decision).toMatchObject({ verdict: 'deny', reason: 'no_permit' });
+      expect(JSON.stringify(cedar?.entities)).not.toContain('"owner"');
+    }
+  });
+
+  it('neither overrides nor extends what the policy set says of it', async () => {
+    const entities = [
+      { uid: { type: 'Shop::Order', id: 'eve/17' }, attrs: { number: '17', owner: 'anna' }, parents: [] },
+      { uid: { type: 'Shop::Order', id: 'anna/18' }, attrs: { number: '18', owner: 'nobody' }, parents: [] },
+    ];
+    const texts = {
+      ...policyTexts(POLICIES, SCHEMA, entities),
+      bindings: [{ file: 'bindings.yaml', text: BINDINGS }],
+    };
+    const { snapshot } = compileSnapshot(texts, 0);
+    const parts = { snapshots: { current: () => snapshot }, user: userIdentity('eve') };
+    expect((await setUp(parts).decide(get('/customers/eve/orders/17'))).decision).toMatchObject({
+      verdict: 'deny',
+    });
+    expect((await setUp(parts).decide(get('/customers/anna/orders/18'))).decision).toMatchObject({
+      verdict: 'deny',
+    });
+  });
+});
+
+describe('a header that decides', () => {
+  it.each([
+    ['joined by the PEP', true, [['x-shop', 'us,eu']]],
+    ['joined by somebody before it', false, [['x-shop', 'eu, us']]],
+    [
+      'sent twice',
+      false,
+      [
+        ['x-shop', 'eu'],
+        ['x-shop', 'eu'],
+      ],
+    ],
+  ] as const)('is refused with two values: %s', async (_what, joined, fields) => {
+    const { decide } = shop({ user: userIdentity('bert') });
+    const request = accessRequest({ method: 'DELETE', path: '/orders/1' });
+    const headers = new HeaderFields(fields, joined);
+    const { decision } = await decide({ ...request, http: { ...request.http, headers } });
+    expect(decision.reason).toBe('header_ambiguous');
   });
 });

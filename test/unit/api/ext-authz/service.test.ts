@@ -20,6 +20,7 @@ async function serve(setup: Setup = {}, parts: Partial<ExtAuthzParts> = {}) {
     encoding: { realm: 'test', faultsAsError: false },
     timeoutMs: 1000,
     maxInFlight: 10,
+    maxRequestBytes: 64 * 1024,
     onEncoded: (microseconds) => void encodings.push(microseconds),
     onFault: (error) => void faults.push(error),
     ...parts,
@@ -190,7 +191,7 @@ describe('a call that ends early leaves one record', () => {
       {},
       (stream) => stream.end(Buffer.concat([frame(checkRequestBytes()), frame(checkRequestBytes())])),
     ],
-    ['when its message is larger than taken', {}, (stream) => stream.end(frame(Buffer.alloc(65 * 1024)))],
+    ['when its message is larger than taken', {}, (stream) => stream.end(frame(Buffer.alloc(300 * 1024)))],
     [
       'when its message claims to be larger than taken',
       {},

@@ -204,7 +204,7 @@ describe('the explanation of a look at the finance dashboard', () => {
       revoked,
       context: anonymous ? {} : user,
     });
-    const common = { freshUntil: NOW + 60_000, groups: [] };
+    const common = { freshUntil: NOW + 60_000, groups: [], gives: [] };
     const facts: AttributeFact[] = [
       {
         ...common,

@@ -216,6 +216,7 @@ describe('the provenance of a value', () => {
     source,
     subject: 'device',
     subjectId: 'laptop',
+    gives: Object.keys(attributes),
     status: 'found',
     attributes,
     groups: [],

@@ -91,16 +91,23 @@ describe('the parties', () => {
     expect(JSON.stringify(entities)).not.toContain('evil');
   });
 
-  test('a signed posture wins over what a source has on file', async () => {
-    const device = { id: 'laptop-1', evidence: 'assertion', posture: { managed: false } } as const;
+  test.each([
+    ['the signed posture, where it is newer', 1000, false],
+    ['the source, where it is newer', -1000, true],
+  ])('of two words about a device the newer one counts: %s', async (_what, newerMs, managed) => {
+    const observedAt = Date.UTC(2026, 0, 1) + newerMs;
+    const device = {
+      id: 'laptop-1',
+      evidence: 'assertion',
+      posture: { managed: false },
+      observedAt,
+    } as const;
     const { entities, context } = await bound(
       {},
       { user, device, sources: [sourceOf('device', { managed: true })] },
     );
     expect(context).toMatchObject({ device: { __entity: uid('Device', 'laptop-1') } });
-    expect(entities.find((entity) => entity.uid.type === 'ZeroTrust::Device')?.attrs).toEqual({
-      managed: false,
-    });
+    expect(entities.find((entity) => entity.uid.type === 'ZeroTrust::Device')?.attrs).toEqual({ managed });
   });
 
   test('claims that the schema does not declare stay out', async () => {

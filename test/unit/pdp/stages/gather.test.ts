@@ -103,6 +103,7 @@ describe('a source that fails', () => {
         source: 'user-source',
         subject: 'user',
         subjectId: 'demo/alice',
+        gives: ['revoked'],
         status: 'omitted',
         detail: 'user-source: down',
       },

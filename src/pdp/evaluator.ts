@@ -1,0 +1,37 @@
+import type { CallScope } from './call-scope.ts';
+import { type Decision, type Refusal, isRefusal } from './decision.ts';
+import { GROUP_TYPES } from './entities.ts';
+import type { AttributeSource, PolicySnapshotSource } from './ports.ts';
+import { bind } from './stages/bind.ts';
+import { type Concluding, createConclude } from './stages/conclude.ts';
+import { type Evaluating, createEvaluate } from './stages/evaluate.ts';
+import { createGather } from './stages/gather.ts';
+import type { Authenticated, Evaluated } from './trace.ts';
+
+/** What an evaluator is made of. */
+export interface EvaluatorParts extends Evaluating, Concluding {
+  readonly snapshots: PolicySnapshotSource;
+  readonly sources: readonly AttributeSource[];
+}
+
+/** The stages from identities to a decision, for evaluations beside the one that answers: shadow, explanations, tests. */
+export interface Evaluator {
+  /** Gathers, binds and evaluates. Rejects where a stage throws. */
+  evaluate(authenticated: Authenticated, scope: CallScope): Promise<Evaluated | Refusal>;
+  conclude(evaluated: Evaluated): Decision;
+}
+
+/** Makes an evaluator. */
+export function createEvaluator(parts: EvaluatorParts): Evaluator {
+  const gather = createGather({ ...parts, groupTypes: GROUP_TYPES });
+  const evaluate = createEvaluate(parts);
+  return {
+    async evaluate(authenticated, scope) {
+      const informed = await gather(authenticated, scope);
+      if (isRefusal(informed)) return informed;
+      const bound = bind(informed);
+      return isRefusal(bound) ? bound : evaluate(bound);
+    },
+    conclude: createConclude(parts),
+  };
+}
