@@ -58,7 +58,8 @@ once(
   'node_modules/.cedar-pdp-installed',
   digestOf(['package-lock.json']),
   'installing dependencies (npm ci) …',
-  () => run('npm', ['ci', '--include=optional', '--include=dev', '--no-audit', '--no-fund']),
+  () =>
+    run('npm', ['ci', '--include=optional', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']),
 );
 const pinned = join(root, 'node_modules/.bin/node');
 // The pinned runtime is an optional dependency: where there is none for this platform, the machine's own must do.

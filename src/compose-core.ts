@@ -5,6 +5,7 @@ import { createDecisionCache } from './pdp/decision-cache.ts';
 import { type DecisionPoint, type DecisionPointParts, createDecisionPoint } from './pdp/decide.ts';
 import type { Log } from './pdp/log.ts';
 import type { PolicySlots } from './pdp/policy-slots.ts';
+import type { PolicySnapshot } from './pdp/policy-snapshot.ts';
 import type { AttributeSource, Clock, Observer, Recorder } from './pdp/ports.ts';
 import { Shadow } from './pdp/shadow.ts';
 import type { ShadowOutcome } from './pdp/shadow-report.ts';
@@ -54,6 +55,7 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
   const verifier = await openVerifier(issuers, config.tokens, log, stack);
   const sources: AttributeSource[] = [];
   for (const pip of config.pips) sources.push(await openSource(pip, log, stack));
+  warnOfUnknownSubjects(policies.current(), sources, log);
   const cache = createDecisionCache(config.decision.cache.max_bytes);
   const deciding: DecisionPointParts = {
     clock,
@@ -80,6 +82,21 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
     cache,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Attributes that nobody gives are missing in every decision, which looks like a policy that never permits. */
+function warnOfUnknownSubjects(
+  snapshot: PolicySnapshot | undefined,
+  sources: readonly AttributeSource[],
+  log: Log,
+): void {
+  const known = new Set(sources.map(({ subject }) => subject));
+  const unknown = (snapshot?.bindings.subjects ?? []).filter((subject) => !known.has(subject));
+  if (unknown.length > 0)
+    log.warn(
+      { subjects: unknown },
+      'bindings name objects (resource.pip) that no information point knows: see pips[].subject',
+    );
 }
 
 function openShadow(

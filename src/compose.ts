@@ -57,7 +57,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   });
   stack.defer(() => grpc.stop(config.shutdown.grace_ms));
   let draining = false;
-  const readiness = () => readinessOf(core, writer, draining);
+  const readiness = createReadiness(core, writer, () => draining);
   metrics.watch(gaugesOf(core, service, readiness));
   stack.use(followReadiness(grpc, readiness));
   const ops = stack.use(
@@ -169,13 +169,22 @@ function tlsOf({ grpc: { tls } }: Config) {
   return tls ? { tls: { certFile: tls.cert_file, keyFile: tls.key_file, caFile: tls.ca_file } } : {};
 }
 
-function readinessOf(core: Core, writer: LogWriter, draining: boolean): Readiness {
-  const problems = core.verifier.missingKeys().map((issuer) => `no usable keys of issuer '${issuer}'`);
-  if (!writer.healthy) problems.push('the decision log cannot be written');
-  if (draining) problems.push('shutting down');
-  const policies = policyReadiness(core.policies, SYSTEM_CLOCK);
-  problems.unshift(...policies.problems);
-  return { ready: problems.length === 0, problems, details: policies.details };
+/**
+ * Keys are needed to become ready. An issuer that goes away later is a warning: its tokens are refused, and all that needs no token of
+ * it, or has one that is known, is decided as before; every replica at once out of service would help nobody.
+ */
+function createReadiness(core: Core, writer: LogWriter, draining: () => boolean): () => Readiness {
+  let hadKeys = false;
+  return () => {
+    const warnings = core.verifier.missingKeys().map((issuer) => `no usable keys of issuer '${issuer}'`);
+    const { problems, details } = policyReadiness(core.policies, SYSTEM_CLOCK);
+    const all = [...problems];
+    if (!hadKeys) all.push(...warnings);
+    hadKeys ||= warnings.length === 0;
+    if (!writer.healthy) all.push('the decision log cannot be written');
+    if (draining()) all.push('shutting down');
+    return { ready: all.length === 0, problems: all, warnings, details };
+  };
 }
 
 const READINESS_POLL_MS = 250;

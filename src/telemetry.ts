@@ -10,6 +10,7 @@ import {
 import { type Logger, destination, pino } from 'pino';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { SlotName } from './pdp/policy-slots.ts';
+import { letsThrough } from './pdp/decision.ts';
 import type { Observer } from './pdp/ports.ts';
 import type { ShadowOutcome } from './pdp/shadow-report.ts';
 import type { DecisionTrace, Stage } from './pdp/trace.ts';
@@ -59,7 +60,7 @@ export function createMetrics(): Metrics {
   const checks = new Counter({
     name: 'pdp_checks_total',
     help: 'Checks answered.',
-    labelNames: ['surface', 'decision', 'reason', 'cached'],
+    labelNames: ['surface', 'decision', 'reason', 'enforced', 'cached'],
     registers,
   });
   const duration = new Histogram({
@@ -96,6 +97,7 @@ export function createMetrics(): Metrics {
         surface: trace.surface,
         decision,
         reason: trace.decision.reason,
+        enforced: String(decision === 'ALLOW' || !letsThrough(trace.decision)),
         cached: String(trace.cache?.hit ?? false),
       });
       const recordUs = trace.timings.record ?? 0;

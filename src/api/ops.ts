@@ -10,6 +10,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** What is missing, in words for an operator. */
   readonly problems: readonly string[];
+  /** What is amiss without keeping us from deciding. */
+  readonly warnings?: readonly string[];
   /** What is in force. */
   readonly details: { readonly [name: string]: string | number };
 }

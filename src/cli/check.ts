@@ -137,5 +137,9 @@ function text(answer: Answer): string {
     value === undefined ? [] : [`  ${String(name).padEnd(12)} ${value}`],
   );
   const why = answer.explanation ? `\n${explanationText(answer.explanation)}\n` : '';
-  return `${answer.decision}  (HTTP ${answer.http_status})\n${lines.join('\n')}\n${why}`;
+  const observed =
+    answer.decision === 'DENY' && answer.http_status === 200
+      ? ', not enforced: the route is in observe mode'
+      : '';
+  return `${answer.decision}  (HTTP ${answer.http_status}${observed})\n${lines.join('\n')}\n${why}`;
 }

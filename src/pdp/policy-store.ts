@@ -40,7 +40,8 @@ export class PolicyStore implements PolicySnapshotSource {
    */
   async take(texts: PolicyTexts): Promise<void> {
     const { clock, log } = this.#options;
-    const before = this.#current?.digest;
+    const previous = this.#current;
+    const before = previous?.digest;
     try {
       const compiled = await compileOffThread(texts, clock.now());
       // Nobody rolls out nothing: an emptied file is a slip, and would deny everything from one moment to the next.
@@ -56,6 +57,12 @@ export class PolicyStore implements PolicySnapshotSource {
       { digest: this.#current?.digest, before, policies: this.#current?.policyIds.length },
       'policy snapshot loaded',
     );
+    const lost = previous && this.#current ? lostGuards(previous, this.#current) : [];
+    if (lost.length > 0)
+      log.warn(
+        { digest: this.#current?.digest, before, lost },
+        'forbids or bindings are gone with this snapshot',
+      );
     this.#options.onReload('loaded', this.#current);
   }
 
@@ -75,4 +82,13 @@ export class PolicyStore implements PolicySnapshotSource {
     this.#current = snapshot;
     this.refusal = undefined;
   }
+}
+
+const MAX_LOST = 20;
+
+/** Ids of forbids and bindings that one snapshot has and the next has not: what a file that was lost takes with it. */
+function lostGuards(before: PolicySnapshot, after: PolicySnapshot): string[] {
+  const [policies, bindings] = [new Set(after.policyIds), new Set(after.bindings.ids)];
+  const forbids = before.policyIds.filter((id) => before.notes(id).effect === 'forbid' && !policies.has(id));
+  return [...forbids, ...before.bindings.ids.filter((id) => !bindings.has(id))].slice(0, MAX_LOST);
 }

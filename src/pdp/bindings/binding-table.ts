@@ -12,6 +12,8 @@ export class BindingTable {
   readonly ids: readonly string[];
   /** Ids of the bindings in observe mode, sorted. */
   readonly observed: readonly string[];
+  /** Subjects of information points that some binding's object is looked up under, sorted. */
+  readonly subjects: readonly string[];
   /** Names of the headers that some binding has a condition on, in lower case. */
   readonly headers: ReadonlySet<string>;
 
@@ -22,6 +24,7 @@ export class BindingTable {
       .filter(({ observe }) => observe)
       .map(({ id }) => id)
       .sort();
+    this.subjects = [...new Set(bindings.flatMap(({ pip }) => pip ?? []))].sort();
     const conditions = bindings.flatMap((binding) => binding.conditions);
     this.headers = new Set(conditions.filter(({ fact }) => fact === 'header').map(({ name }) => name));
   }

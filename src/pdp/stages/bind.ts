@@ -128,7 +128,7 @@ function addBound(
   const { pip, uid } = resource;
   const asked = [...facts, ...omissions].filter(({ subject }) => subject === pip);
   const fixed = snapshot.staticEntity(uidText(uid));
-  const known = new Set([...Object.keys(fixed?.attrs ?? {}), ...asked.flatMap(({ gives = [] }) => gives)]);
+  const known = new Set([...Object.keys(fixed?.attrs ?? {}), ...asked.flatMap(({ gives }) => gives)]);
   const said = Object.entries(resource.attributes).filter(([name]) => !known.has(name));
   const found = pip === undefined ? {} : factsAbout(facts, pip).attributes;
   return store.add(uid, { ...Object.fromEntries(said), ...found }, fixed ? [] : resource.parents);
