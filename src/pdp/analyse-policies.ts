@@ -172,6 +172,7 @@ function entryOf({ id, statement, json }: Parsed, problems: Problem[]): PolicyEn
     id,
     text: statement.text,
     file: statement.file,
+    offset: statement.offset,
     line,
     column,
     notes: policyNotes(json, statement, problems),

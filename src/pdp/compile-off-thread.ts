@@ -5,13 +5,20 @@ import { CedarEngine } from './cedar.ts';
 import { type CompiledSnapshot, PolicyEntries, assembleSnapshot } from './compile-snapshot.ts';
 import { InputError, type Problem } from './errors.ts';
 import type { PolicyEntry } from './policy-snapshot.ts';
-import type { PolicyTexts } from './policy-source.ts';
+import type { PolicyTexts, SourceText } from './policy-source.ts';
 
 /** What the compiling thread reports: entries in portions, so that taking them never holds up the serving thread. */
 export type CompileMessage =
-  | { readonly kind: 'entries'; readonly entries: readonly PolicyEntry[] }
+  | { readonly kind: 'entries'; readonly entries: readonly SentEntry[] }
   | { readonly kind: 'done'; readonly rest: Omit<AnalysedPolicies, 'entries'> }
   | { readonly kind: 'refused'; readonly title: string; readonly problems: readonly Problem[] };
+
+/** A policy without its text, which the receiver has: `length` units of it from `offset` on. */
+export interface SentEntry extends Omit<PolicyEntry, 'text' | 'file'> {
+  /** Index of the file among those given. */
+  readonly source: number;
+  readonly length: number;
+}
 
 /** The same file as built or as source, whichever runs. */
 const WORKER = new URL(
@@ -31,7 +38,7 @@ export async function compileOffThread(texts: PolicyTexts, now: number): Promise
       worker.on('message', (message: CompileMessage) => {
         if (message.kind === 'done') return resolve(message.rest);
         if (message.kind === 'refused') return reject(new InputError(message.title, message.problems));
-        for (const entry of message.entries) entries.add(entry);
+        for (const entry of message.entries) entries.add(received(entry, texts.policies));
         return void setImmediate(() => worker.postMessage('more'));
       });
       worker.on('error', reject);
@@ -45,4 +52,10 @@ export async function compileOffThread(texts: PolicyTexts, now: number): Promise
   } finally {
     await worker.terminate();
   }
+}
+
+/** The text is a slice of the file's: no copy of it crosses threads. */
+function received({ source, length, ...entry }: SentEntry, files: readonly SourceText[]): PolicyEntry {
+  const { file, text } = files[source] ?? { file: '', text: '' };
+  return { ...entry, file, text: text.slice(entry.offset, entry.offset + length) };
 }

@@ -14,13 +14,20 @@ const send = (message: CompileMessage): void => port.postMessage(message);
 // On Linux this is about the calling thread alone: what is being served goes first.
 setPriority(constants.priority.PRIORITY_LOW);
 try {
-  const { entries, ...rest } = analysePolicies(workerData as PolicyTexts);
-  let sent = 0;
+  const texts = workerData as PolicyTexts;
+  const sources = new Map(texts.policies.map(({ file }, index) => [file, index]));
+  const { entries, ...rest } = analysePolicies(texts);
+  const sent = entries.map(({ text, file, ...entry }) => ({
+    ...entry,
+    source: sources.get(file) ?? 0,
+    length: text.length,
+  }));
+  let at = 0;
   // Each portion is asked for, so that the receiver can serve in between.
   port.on('message', () => {
-    if (sent >= entries.length) return send({ kind: 'done', rest });
-    send({ kind: 'entries', entries: entries.slice(sent, sent + CHUNK) });
-    sent += CHUNK;
+    if (at >= sent.length) return send({ kind: 'done', rest });
+    send({ kind: 'entries', entries: sent.slice(at, at + CHUNK) });
+    at += CHUNK;
   });
   send({ kind: 'entries', entries: [] });
 } catch (error) {

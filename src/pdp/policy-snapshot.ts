@@ -50,6 +50,8 @@ export interface PolicyEntry {
   /** The statement as it was written; the template's where the policy is a link. */
   readonly text: string;
   readonly file: string;
+  /** Where `text` begins in the file, in UTF-16 units. */
+  readonly offset: number;
   /** 1-based. */
   readonly line: number;
   /** 1-based. */
