@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Metadata } from '@grpc/grpc-js';
@@ -78,4 +79,28 @@ test('health watchers are told of the drain while checks are still answered', as
   });
   expect(await stopping).toBe(0);
   expect([...new Set(seen)]).toEqual([SERVING, NOT_SERVING]);
+});
+
+test('keys are needed to become ready; an issuer that goes away later is a warning', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'pdp-keys-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const file = join(folder, 'jwks.json');
+  const issuer = {
+    name: 'late',
+    issuer: 'https://late.example',
+    audiences: ['pdp'],
+    algorithms: ['ES256'],
+    jwks: { file },
+  };
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const keys = [{ ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'ES256' }];
+  await writeFile(file, JSON.stringify({ keys }));
+  await using pdp = await startPdp({ config: sampleConfig({ issuers: [issuer] }) });
+  expect((await ready(pdp)).status).toBe(200);
+  await writeFile(file, JSON.stringify({ keys: [] }));
+  const { status } = await eventually('a warning', async () => {
+    const answer = await ready(pdp);
+    return answer.body.includes("no usable keys of issuer 'late'") ? answer : undefined;
+  });
+  expect(status).toBe(200);
 });

@@ -22,6 +22,11 @@ describe('external JSON', () => {
     expect(toAttributeValue([hostile])).toBeUndefined();
   });
 
+  test('refuses keys with a backslash, which some versions of V8 read for escaped ones', () => {
+    expect(externalJsonProblem({ a: { 'b\\u': 1 } })).toBe('holds a key with a backslash');
+    expect(externalJsonProblem({ a: 'b\\u' })).toBeUndefined();
+  });
+
   test('does not mistake ordinary words for reserved keys', () => {
     expect(
       externalJsonProblem({ entity: 1, __entity__: 1, __ENTITY: 1, constructor: 1, prototype: 1 }),

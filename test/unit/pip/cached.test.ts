@@ -148,6 +148,19 @@ describe('cached source', () => {
     expect(asked).toEqual([]);
   });
 
+  test('asks again in time although the wall clock was set back', async () => {
+    let [wall, monotonic] = [START, 0];
+    const clock = { now: () => wall, monotonic: () => monotonic };
+    const { asked, source: inner } = manualSource();
+    const source = cached(inner, { maxEntries: 10, clock });
+    const first = source.lookup('alice', NEVER);
+    asked[0]?.answer(answerOf('Alice'));
+    await first;
+    [wall, monotonic] = [START - 86_400_000, 2_000];
+    void source.lookup('alice', NEVER);
+    expect(asked).toHaveLength(2);
+  });
+
   test('is bounded', async () => {
     const { asked, source } = setup(2);
     for (const id of ['a', 'b', 'c']) {

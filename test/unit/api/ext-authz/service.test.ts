@@ -207,6 +207,7 @@ describe('a call that ends early leaves one record', () => {
       { 'grpc-encoding': 'br' },
       (stream) => stream.end(frame(checkRequestBytes(), 1)),
     ],
+    ['when its message never ends', {}, (stream) => stream.write(frame(checkRequestBytes()).subarray(0, 20))],
     ['when its deadline has passed before its message', { 'grpc-timeout': '5m' }, () => undefined],
     [
       'when its deadline cannot be read',
@@ -235,6 +236,23 @@ test('a call that is reset once its message is complete leaves one record too, w
   await recorded(1);
   await client.check(checkRequestBytes());
   expect(records).toHaveLength(2);
+});
+
+test('a request that is longer than is decided on is a recorded deny, not an error of the call', async () => {
+  const { client, records } = await serve();
+  const answer = await client.check(Buffer.alloc(65 * 1024));
+  expect(answer).toMatchObject({
+    allowed: false,
+    httpStatus: 400,
+    metadata: { reason: 'request_malformed' },
+  });
+  expect(records[0]?.decision).toMatchObject({ detail: expect.stringContaining('larger than') as string });
+});
+
+test('a request id that does not look like one is not recorded', async () => {
+  const { client, records } = await serve();
+  await client.check(checkRequestBytes({ headers: [['x-request-id', 'Bearer eyJhbGciOi J9']] }));
+  expect(records[0]).not.toHaveProperty('requestId');
 });
 
 describe('too much at once', () => {
