@@ -55,18 +55,26 @@ export interface PdpSettings {
   readonly jwks: object;
   /** Users that the directory knows as members of Finance. */
   readonly users: readonly string[];
+  /** A policy set to serve in place of the samples. */
+  readonly policySet?: string;
   /** Folder for a CPU profile of the PDP; measuring costs time, so the numbers of such a run are not for publishing. */
   readonly profileDir?: string | undefined;
 }
 
 /** Starts the built PDP with the shipped finance policies, the decision log on, and waits until it is ready. */
-export async function startPdp({ folder, jwks, users, profileDir }: PdpSettings): Promise<ServerProcess> {
+export async function startPdp({
+  folder,
+  jwks,
+  users,
+  profileDir,
+  policySet,
+}: PdpSettings): Promise<ServerProcess> {
   const [port, opsPort] = [await freePort(), await freePort()];
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'jwks.json'), JSON.stringify(jwks));
   const facts = users.map((user) => [`${ISSUER_NAME}/${user}`, { groups: ['Finance'], revoked: false }]);
   writeFileSync(join(folder, 'directory.json'), JSON.stringify(Object.fromEntries(facts)));
-  writeFileSync(join(folder, 'pdp.yaml'), stringify(pdpConfig(folder, port, opsPort)));
+  writeFileSync(join(folder, 'pdp.yaml'), stringify(pdpConfig(folder, port, opsPort, policySet)));
   const main = join(ROOT, 'dist/main.js');
   const profile = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
   const child = spawnPinned([...profile, main, 'serve', '--config', join(folder, 'pdp.yaml')], 'pipe');
@@ -81,12 +89,15 @@ export async function startPdp({ folder, jwks, users, profileDir }: PdpSettings)
   return serverProcess(child, port);
 }
 
-function pdpConfig(folder: string, port: number, opsPort: number): object {
+function pdpConfig(folder: string, port: number, opsPort: number, policySet?: string): object {
   const finance = join(ROOT, 'policies/finance-dashboard');
   return {
     grpc: { address: `127.0.0.1:${port}`, plaintext: true },
     ops: { address: `127.0.0.1:${opsPort}` },
-    policies: { sets: [join(ROOT, 'policies/mesh-call'), finance] },
+    policies: {
+      sets: policySet === undefined ? [join(ROOT, 'policies/mesh-call'), finance] : [policySet],
+      reload_ms: 500,
+    },
     issuers: [
       {
         name: ISSUER_NAME,

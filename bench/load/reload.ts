@@ -1,0 +1,126 @@
+// What a reload of ten thousand policies does to the calls that are answered meanwhile: `npm run bench:reload`. The server and the thread
+// that compiles share one core; the generator has the other.
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { format, resolveConfig } from 'prettier';
+import { H2Connection } from './h2-connection.ts';
+import { type Outcome, openLoop } from './load.ts';
+import { describeMachine } from './report.ts';
+import { requestMaker } from './requests.ts';
+import { pinGenerator, startPdp } from './servers.ts';
+
+const POLICIES = 10_000;
+const RATE = 500;
+const WINDOW_MS = 12_000;
+const RELOADS = 5;
+const OUT = fileURLToPath(new URL('../RELOAD.md', import.meta.url));
+
+/** Writes the set; each version differs in every policy. */
+function writePolicies(folder: string, version: number): void {
+  const lines = Array.from(
+    { length: POLICIES },
+    (_, n) =>
+      `@id("bench.p${n}") permit(principal == ZeroTrust::User::"bench/x${n}", action == ZeroTrust::Action::"GET", resource in ZeroTrust::Service::"s${n % 50}") when { context has device && context.device has compliant && context.device.compliant && resource.path like "/${version}/${n}/*" };`,
+  );
+  const ours = '@id("bench.all") permit(principal, action == ZeroTrust::Action::"POST", resource);';
+  writeFileSync(join(folder, 'bench.cedar'), [ours, ...lines].join('\n'));
+}
+
+/** How many reloads the decision log tells of. */
+function activations(auditDir: string): number {
+  const text = readdirSync(auditDir)
+    .filter((name) => name.endsWith('.ndjson'))
+    .map((name) => readFileSync(join(auditDir, name), 'utf8'))
+    .join('');
+  return text.split('"kind":"policy_activated"').length - 2;
+}
+
+function quantile({ latencies }: Outcome, q: number): number {
+  return (latencies[Math.floor(latencies.length * q)] ?? 0) / 1000;
+}
+
+interface Row {
+  readonly before: Outcome;
+  readonly during: Outcome;
+}
+
+async function measure(folder: string): Promise<Row[]> {
+  const set = join(folder, 'big');
+  mkdirSync(set, { recursive: true });
+  const schema = fileURLToPath(new URL('../../policies/schema.cedarschema', import.meta.url));
+  writeFileSync(join(set, 'schema.cedarschema'), readFileSync(schema));
+  writePolicies(set, 0);
+  const maker = requestMaker();
+  const files = join(folder, 'pdp');
+  await using pdp = await startPdp({
+    folder: files,
+    jwks: maker.jwks,
+    users: ['alice'],
+    profileDir: undefined,
+    policySet: set,
+  });
+  using connection = await H2Connection.connect(pdp.port);
+  const request = maker.meshCall();
+  const run = (measureMs: number, warmUpMs: number) =>
+    openLoop({ connections: [connection], requestAt: () => request, measureMs, warmUpMs }, RATE);
+  const rows: Row[] = [];
+  for (let reload = 1; reload <= RELOADS; reload++) {
+    const before = await run(WINDOW_MS, reload === 1 ? 5000 : 500);
+    writePolicies(set, reload);
+    const during = await run(WINDOW_MS, 0);
+    if (activations(join(files, 'audit')) !== reload)
+      throw new Error(`reload ${reload} did not end within ${WINDOW_MS} ms`);
+    process.stderr.write(
+      `reload ${reload}/${RELOADS}: p99 ${quantile(before, 0.99).toFixed(1)} ms before, ${quantile(during, 0.99).toFixed(1)} ms with it\n`,
+    );
+    rows.push({ before, during });
+  }
+  return rows;
+}
+
+function report(rows: readonly Row[]): string {
+  const { commit, node, cpu, cores } = describeMachine();
+  const line = ({ before, during }: Row, index: number) => {
+    const [was, is] = [quantile(before, 0.99), quantile(during, 0.99)];
+    const cells = [
+      index + 1,
+      quantile(before, 0.5).toFixed(2),
+      quantile(during, 0.5).toFixed(2),
+      was.toFixed(1),
+      is.toFixed(1),
+      (is / was).toFixed(2),
+      during.denied,
+      during.failed,
+    ];
+    return `| ${cells.join(' | ')} |`;
+  };
+  const ratios = rows
+    .map(({ before, during }) => quantile(during, 0.99) / quantile(before, 0.99))
+    .sort((a, b) => a - b);
+  const median = ratios[Math.floor(ratios.length / 2)] ?? 0;
+  return [
+    '# A reload of 10 000 policies while serving',
+    '',
+    `Made by \`npm run bench:reload\`. Commit ${commit}, Node.js ${node}, ${cpu}, ${cores} cores; server and compiling thread on one core, generator on the other;`,
+    `open loop at ${RATE}/s, latency from the moment each call was due; ${WINDOW_MS / 1000} s before each reload, ${WINDOW_MS / 1000} s from the change of the files on. In ms.`,
+    '',
+    '| reload | p50 before | p50 with it | p99 before | p99 with it | ratio of p99 | denied | failed |',
+    '| --- | --- | --- | --- | --- | --- | --- | --- |',
+    ...rows.map(line),
+    '',
+    `Median ratio of the p99: **${median.toFixed(2)}** (reach: at most 2), from ${ratios[0]?.toFixed(2)} to ${ratios.at(-1)?.toFixed(2)}.`,
+    '',
+  ].join('\n');
+}
+
+pinGenerator();
+const folder = mkdtempSync(join(tmpdir(), 'pdp-bench-'));
+try {
+  const text = report(await measure(folder));
+  writeFileSync(OUT, await format(text, { ...(await resolveConfig(OUT)), filepath: OUT }));
+  process.stdout.write(text);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
