@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { fetchUrlProblem } from './pdp/fetch-url.ts';
+import { ALGORITHMS } from './pip/issuer.ts';
 import { file, ms, name } from './config-parts.ts';
 
 const CLAIM_TYPES = ['string', 'long', 'bool', 'string_set'] as const;
@@ -41,21 +43,7 @@ export const Issuer = z.strictObject({
     .min(1, 'name at least one audience: a token for anybody is a token for nobody')
     .meta({ description: 'Values of `aud` that mean this service.' }),
   algorithms: z
-    .array(
-      z.enum([
-        'RS256',
-        'RS384',
-        'RS512',
-        'PS256',
-        'PS384',
-        'PS512',
-        'ES256',
-        'ES384',
-        'ES512',
-        'EdDSA',
-        'Ed25519',
-      ]),
-    )
+    .array(z.enum(ALGORITHMS))
     .min(1, 'name at least one algorithm')
     .meta({ description: 'Accepted signature algorithms.' }),
   types: z
@@ -69,7 +57,10 @@ export const Issuer = z.strictObject({
       z.strictObject({
         url: z
           .string()
-          .regex(/^https?:\/\/[^@/?#]+(?:[/?#]|$)/, 'must be an http(s) URL with no user and no password')
+          .refine(
+            (url) => fetchUrlProblem(url) === undefined,
+            'must be an https URL (http on loopback only) without credentials',
+          )
           .meta({ description: 'Key set URL; https, except on loopback.' }),
       }),
     ])

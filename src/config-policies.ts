@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { file, ms } from './config-parts.ts';
-import { bundleUrlProblem } from './pdp/bundle/fetch-bundle.ts';
+import { fetchUrlProblem } from './pdp/fetch-url.ts';
 
 const publicKey = () => file('Ed25519 public key, PEM.');
 
@@ -17,7 +17,7 @@ const bundle = (cacheFile: string) =>
     url: z
       .string()
       .refine(
-        (url) => bundleUrlProblem(url) === undefined,
+        (url) => fetchUrlProblem(url) === undefined,
         'must be https:// (http:// on loopback only), without credentials',
       )
       .meta({ description: 'Where the bundle is fetched (`pdp policy pack`); https, except on loopback.' }),

@@ -50,7 +50,7 @@ export interface Issuer extends Required<Omit<IssuerOptions, 'claims'>> {
 }
 
 /** The signature algorithms that an issuer may be configured with (RFC 8725 §3.2: no `none`, nothing symmetric). */
-export const ALGORITHMS: readonly string[] = [
+export const ALGORITHMS = [
   'RS256',
   'RS384',
   'RS512',
@@ -62,7 +62,7 @@ export const ALGORITHMS: readonly string[] = [
   'ES512',
   'EdDSA',
   'Ed25519',
-];
+] as const;
 
 const MAX_SKEW_SECONDS = 60;
 
@@ -99,7 +99,7 @@ function issuerProblems(options: IssuerOptions): Problem[] {
     options.audiences.includes('') ? 'audiences: must not hold an empty value' : undefined,
     listProblem('algorithms', options.algorithms),
     ...options.algorithms
-      .filter((algorithm) => !ALGORITHMS.includes(algorithm))
+      .filter((algorithm) => !(ALGORITHMS as readonly string[]).includes(algorithm))
       .map((algorithm) => `algorithms: '${algorithm}' is not an accepted signature algorithm`),
     listProblem('types', options.types),
     skewProblem(options.skewSeconds ?? 0),

@@ -5,22 +5,6 @@ const MAX_BYTES = 512 * 1024;
 const TIMEOUT_MS = 5_000;
 
 /**
- * Why keys may not be fetched from this URL; `undefined` where they may. Plain HTTP is for loopback addresses only, and
- * credentials in a URL end up in logs.
- */
-export function jwksUrlProblem(text: string): string | undefined {
-  const url = URL.parse(text);
-  if (url === null) return 'is not a URL';
-  if (url.username !== '' || url.password !== '') return 'holds credentials';
-  if (url.protocol === 'https:') return undefined;
-  return url.protocol === 'http:' && isLoopback(url.hostname) ? undefined : 'is not https';
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
-}
-
-/**
  * Fetches the text of a key set: no redirects (a redirect is somebody else's URL), status 200 only, at most 512 KiB, at most
  * five seconds. Throws an `Error` in an operator's words.
  */

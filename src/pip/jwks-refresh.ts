@@ -1,6 +1,7 @@
 import { InputError } from '../pdp/errors.ts';
 import type { Clock } from '../pdp/ports.ts';
-import { type Fetch, fetchJwks, fetchProblem, jwksUrlProblem } from './jwks-fetch.ts';
+import { fetchUrlProblem } from '../pdp/fetch-url.ts';
+import { type Fetch, fetchJwks, fetchProblem } from './jwks-fetch.ts';
 import { type PolledFile, pollFile } from './polled-file.ts';
 
 /** Keeps a key set fresh. */
@@ -65,7 +66,7 @@ export interface UrlSource {
 
 /** Refreshes from a URL at an interval, with backoff while it fails. Throws `InputError` for a URL that is not allowed. */
 export function refreshFromUrl(source: UrlSource, holder: Holder): Refresher {
-  const problem = jwksUrlProblem(source.url);
+  const problem = fetchUrlProblem(source.url);
   if (problem !== undefined) {
     throw new InputError('keys cannot be fetched', [
       { where: source.name, message: `the key set URL ${problem}` },

@@ -28,14 +28,16 @@ const DeviceSchema = z.strictObject({
   age_s: z.number().min(0).default(0),
 });
 
+const subject = z
+  .string()
+  .regex(
+    /^[a-z][a-z0-9_-]*$/,
+    "must be user, device, workload, or the name that a binding's resource.pip gives",
+  );
+
 const FactSchema = z.strictObject({
   source: z.string().min(1),
-  subject: z
-    .string()
-    .regex(
-      /^[a-z][a-z0-9_-]*$/,
-      "must be user, device, workload, or the name that a binding's resource.pip gives",
-    ),
+  subject,
   /** `down`: the source fails to answer. */
   state: z.enum(['found', 'absent', 'down']).default('found'),
   on_failure: z.enum(['deny', 'omit']).default('deny'),
@@ -47,12 +49,7 @@ const FactSchema = z.strictObject({
 
 const FactsFileSchema = z.strictObject({
   source: z.string().min(1),
-  subject: z
-    .string()
-    .regex(
-      /^[a-z][a-z0-9_-]*$/,
-      "must be user, device, workload, or the name that a binding's resource.pip gives",
-    ),
+  subject,
   file: z.string().min(1),
 });
 
@@ -134,9 +131,6 @@ export const CedarCaseSchema = z.strictObject({
   reason: z.array(z.string()),
   num_errors: z.int().min(0),
 });
-
-/** {@link CedarCaseSchema}, read. */
-export type CedarCaseFile = z.output<typeof CedarCaseSchema>;
 
 /** The head of a test file that has defaults. */
 export const FileSchema = z.strictObject({

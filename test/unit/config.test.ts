@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { ConfigSchema } from '../../src/config.ts';
 import { type SchemaNode, configJsonSchema, loadConfig, settings } from '../../src/config-file.ts';
 import { InputError } from '../../src/pdp/errors.ts';
 
@@ -438,4 +439,16 @@ test('the JSON Schema takes what the loader takes, and refuses unknown keys', ()
 test('every setting is described', () => {
   for (const { path, node } of settings())
     expect(`${path.join('.')}: ${node.description ?? ''}`).toMatch(/: .{5}/);
+});
+
+test.each([
+  ['http://idp.example.com/keys', false],
+  ['https://user:secret@idp.example.com/keys', false],
+  ['ftp://idp.example.com/keys', false],
+  ['https://idp.example.com/keys', true],
+  ['http://127.0.0.1:8080/keys', true],
+])('a key set URL is judged as the server will judge it: %s', (url, good) => {
+  const issuer = { name: 'idp', issuer: 'i', audiences: ['a'], algorithms: ['ES256'], jwks: { url } };
+  const config = { grpc: { plaintext: true }, policies: { sets: ['p'] }, issuers: [issuer] };
+  expect(ConfigSchema.safeParse(config).success).toBe(good);
 });

@@ -2,10 +2,11 @@ import { hash, type KeyObject } from 'node:crypto';
 import { InputError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Clock } from '../ports.ts';
+import { fetchUrlProblem } from '../fetch-url.ts';
 import type { OpenedBundle } from './bundle.ts';
 import { createBundleCache } from './bundle-cache.ts';
 import { createBundleIntake } from './bundle-intake.ts';
-import { type BundleAnswer, bundleUrlProblem, type Fetch, fetchBundle, urlForLog } from './fetch-bundle.ts';
+import { type BundleAnswer, type Fetch, fetchBundle, urlForLog } from './fetch-bundle.ts';
 
 /** How policies are kept that come as a bundle from a URL. */
 export interface BundleSourceOptions {
@@ -56,7 +57,7 @@ const FIRST_RETRY_MS = 1_000;
 
 /** Keeps a bundle from a URL fresh. Throws `InputError` for a URL that is not allowed. */
 export function createBundleSource(options: BundleSourceOptions): BundleSource {
-  const problem = bundleUrlProblem(options.url);
+  const problem = fetchUrlProblem(options.url);
   if (problem !== undefined)
     throw new InputError('policies cannot be fetched:', [
       { where: urlForLog(options.url), message: problem },
