@@ -126,7 +126,7 @@ describe('deploy/envoy/envoy.yaml', () => {
 });
 
 describe('the configuration that tests and the demo run', () => {
-  test('differs from the deployed one in addresses, ports and file names alone, and in the timeout where asked for', async () => {
+  test('differs from the deployed one in addresses, ports and file names alone, and in the two timeouts where asked for', async () => {
     const leaf = { spiffeId: '', cert: '', key: '', certFile: '/t/cert', keyFile: '/t/key' };
     const options = {
       bundleFile: '/t/bundle',
@@ -138,12 +138,13 @@ describe('the configuration that tests and the demo run', () => {
     };
     const [before, after] = [leaves(config), leaves(await localEnvoyConfig(options))];
     const patient = leaves(await localEnvoyConfig({ ...options, pdpTimeout: '2s' }));
-    expect([...patient].filter(([path, value]) => after.get(path) !== value)).toEqual(
-      LISTENERS.map((_, at) => [
+    expect([...patient].filter(([path, value]) => after.get(path) !== value)).toEqual([
+      ...LISTENERS.map((_, at) => [
         `/static_resources/listeners/${at}/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/grpc_service/timeout`,
         '"2s"',
       ]),
-    );
+      ['/static_resources/clusters/0/connect_timeout', '"2s"'],
+    ]);
     const changed = [...before].filter(([path, value]) => after.get(path) !== value).map(([path]) => path);
     expect([...after.keys()].toSorted()).toEqual([...before.keys()].toSorted());
     expect(

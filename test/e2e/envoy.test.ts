@@ -436,7 +436,7 @@ describe.skipIf(findEnvoy() === undefined)('an Envoy that is not on the allow li
       method: 'POST',
       path: '/internal/entries',
     });
-    expect(answer.status).toBe(403);
+    expect(answer.status, JSON.stringify(await own.envoy.accessLog(1))).toBe(403);
     expect(own.upstream.seen).toEqual([]);
     const pep = { spiffe_id: own.workloads.pep.spiffeId };
     expect(await own.pdp.records(1)).toMatchObject([{ decision: 'DENY', reason: 'caller_not_allowed', pep }]);

@@ -111,7 +111,8 @@ export async function readEnvoyYaml(): Promise<EnvoyConfig> {
 }
 
 /**
- * The deployed configuration with addresses, ports and files replaced, and the one timeout where asked for; nothing else. Ports
+ * The deployed configuration with addresses, ports and files replaced, and the time that the PDP has to be connected to and to answer, where
+ * asked for; nothing else. Ports
  * are 0: Envoy chooses.
  */
 export async function localEnvoyConfig(options: EnvoyOptions): Promise<EnvoyConfig> {
@@ -127,6 +128,9 @@ export async function localEnvoyConfig(options: EnvoyOptions): Promise<EnvoyConf
   }
   for (const cluster of config.static_resources.clusters) {
     const port = cluster.name === 'cedar-pdp' ? options.pdpPort : options.upstreamPort;
+    // A handshake on a machine that is busy with other tests may take longer than one in a mesh.
+    if (cluster.name === 'cedar-pdp' && options.pdpTimeout !== undefined)
+      Object.assign(cluster, { connect_timeout: options.pdpTimeout });
     const tls = cluster.transport_socket?.typed_config.common_tls_context;
     if (tls) useCertificates(tls, options.pep, options.bundleFile);
     for (const { endpoint } of cluster.load_assignment.endpoints.flatMap(
