@@ -12,9 +12,11 @@ import { type Core, SYSTEM_CLOCK, composeCore } from './compose-core.ts';
 import { createActivationLog, createRollout, policyReadiness } from './compose-rollout.ts';
 import { LOOPBACK } from './config-rules.ts';
 import type { Config } from './config.ts';
+import type { WorkloadIdentity } from './pdp/identity.ts';
 import type { PolicySlots } from './pdp/policy-slots.ts';
 import type { Observer, Recorder } from './pdp/ports.ts';
 import { cedarVersions } from './pdp/cedar.ts';
+import { parseSpiffeId } from './pip/spiffe-id.ts';
 import { type Metrics, createMetrics, startTracing } from './telemetry.ts';
 
 /** A serving process. */
@@ -156,13 +158,18 @@ function serviceOf(config: Config, core: Core, metrics: Metrics, log: Logger): E
     clock: SYSTEM_CLOCK,
     types: loadExtAuthzTypes(),
     encoding: { realm, faultsAsError },
-    ...(tls && { callers: { trustDomain: tls.trust_domain, allow: tls.allow } }),
+    ...(tls && { callers: { trustDomain: tls.trust_domain, allow: tls.allow, parse: readSpiffeId } }),
     timeoutMs,
     maxInFlight,
     maxRequestBytes: config.grpc.max_receive_bytes,
     onEncoded: (microseconds) => metrics.encoded(microseconds),
     onFault: (error) => log.error({ err: error }, 'a check failed in a way that it should not'),
   });
+}
+
+function readSpiffeId(text: string): WorkloadIdentity | undefined {
+  const identity = parseSpiffeId(text);
+  return 'invalid' in identity ? undefined : identity;
 }
 
 function tlsOf({ grpc: { tls } }: Config) {

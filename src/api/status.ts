@@ -8,7 +8,8 @@ export interface WireStatus {
   /** Public words: nothing about policies, parties or internals. */
   readonly message: string;
   /** RFC 6750 / RFC 9470 error code for `WWW-Authenticate`; '' is a challenge without one (no credentials were sent). */
-  readonly challenge?: '' | 'invalid_token' | 'invalid_request' | 'insufficient_user_authentication';
+  readonly challenge?:
+    '' | 'invalid_token' | 'invalid_request' | 'insufficient_user_authentication' | 'invalid_dpop_proof';
 }
 
 const UNAUTHENTICATED = 16;
@@ -58,9 +59,11 @@ export const STATUS = {
   path_ambiguous: malformed('the path can be read in more than one way'),
   host_ambiguous: malformed('the host can be read in more than one way'),
   header_ambiguous: malformed('the header fields can be read in more than one way'),
+  upgrade_refused: forbidden('the connection upgrade is not accepted here'),
   no_binding: forbidden('access denied'),
   caller_not_allowed: forbidden('access denied'),
   evidence_conflict: forbidden('the evidence of identity is contradictory'),
+  workload_evidence_invalid: forbidden('the evidence of identity is not accepted'),
   credentials_conflict: { ...malformed('more than one credential was sent'), challenge: 'invalid_request' },
   token_malformed: badToken('the token is malformed'),
   token_issuer_unknown: badToken('the token is not accepted here'),
@@ -73,6 +76,11 @@ export const STATUS = {
   token_not_yet_valid: badToken('the token is not valid yet'),
   token_claims_refused: badToken('the token is not accepted here'),
   token_unverifiable: badToken('the token cannot be verified'),
+  token_binding_failed: badToken('the token is not bound to this sender'),
+  dpop_proof_invalid: {
+    ...badToken('the proof of possession is not accepted'),
+    challenge: 'invalid_dpop_proof',
+  },
   device_assertion_invalid: forbidden('the device assertion is not accepted'),
   attribute_unavailable: unavailable(),
   attribute_refused: forbidden('access denied'),

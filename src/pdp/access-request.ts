@@ -1,7 +1,8 @@
 import type { HeaderFields } from './header-fields.ts';
+import type { WorkloadIdentity } from './identity.ts';
 
 /** The wire a check came in on. */
-export type Surface = 'ext_authz';
+export type Surface = 'ext_authz' | 'check';
 
 /** One end of a connection, in the PEP's words: nothing here is verified yet. */
 export interface Peer {
@@ -42,8 +43,8 @@ export interface TraceContext {
 export interface Pep {
   /** `ip:port` of the connection. */
   readonly address: string;
-  /** SPIFFE ID out of the caller's verified certificate; absent on plaintext. */
-  readonly spiffeId?: string;
+  /** The caller's verified identity; absent on plaintext. */
+  readonly workload?: WorkloadIdentity;
 }
 
 /** One question, as the wire asked it. Immutable; nothing in it is an identity before `authenticate`. */

@@ -14,10 +14,12 @@ export const DENY_REASONS = [
   'path_ambiguous',
   'host_ambiguous',
   'header_ambiguous',
+  'upgrade_refused',
   'no_binding',
   // who asks
   'caller_not_allowed',
   'evidence_conflict',
+  'workload_evidence_invalid',
   'credentials_conflict',
   'token_malformed',
   'token_issuer_unknown',
@@ -30,6 +32,8 @@ export const DENY_REASONS = [
   'token_not_yet_valid',
   'token_claims_refused',
   'token_unverifiable',
+  'token_binding_failed',
+  'dpop_proof_invalid',
   'device_assertion_invalid',
   // facts and faults
   'attribute_unavailable',

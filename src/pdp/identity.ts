@@ -12,6 +12,43 @@ export interface WorkloadIdentity {
   readonly serviceAccount?: string;
 }
 
+/** How a workload was proven, the strongest kind first where several agree. */
+export type WorkloadEvidence =
+  'principal' | 'certificate' | 'xfcc' | 'client_cert' | 'jwt_svid' | 'kubernetes_token';
+
+/** A workload together with what proved it. */
+export interface ProvenWorkload extends WorkloadIdentity {
+  readonly evidence: WorkloadEvidence;
+}
+
+/** The certificate that the source of a request showed to the PEP; not necessarily a workload's. */
+export interface SourceCertificate {
+  /** base64url of the SHA-256 of its DER: `x5t#S256` (RFC 8705 §3.1). */
+  readonly fingerprint: string;
+  /** Distinguished name of its issuer; absent where only a hash of the certificate is known. */
+  readonly issuer?: string;
+}
+
+/** The workloads of one request, as far as they were proven. */
+export interface Workloads {
+  /** Who is at the other end of the connection to the PEP. */
+  readonly source?: ProvenWorkload;
+  /** Who asked first, where trusted evidence reaches further back than the source. */
+  readonly origin?: ProvenWorkload;
+  /** Names that evidence beyond the trusted hops claims: anybody may have written them. */
+  readonly claimedSources?: readonly string[];
+  readonly destination?: WorkloadIdentity;
+  readonly certificate?: SourceCertificate;
+}
+
+/** What the sender of a token must prove to hold (RFC 7800). */
+export interface Confirmation {
+  /** `x5t#S256`: fingerprint of the certificate (RFC 8705 §3.1). */
+  readonly certificate?: string;
+  /** `jkt`: RFC 7638 thumbprint of the key of DPoP proofs (RFC 9449 §6.1). */
+  readonly key?: string;
+}
+
 /** What a verified token says, reduced to what is configured to be mapped. The token itself is gone by now. */
 export interface VerifiedToken {
   /** Name of the issuer in our configuration. */
@@ -32,6 +69,12 @@ export interface VerifiedToken {
   readonly groups: readonly string[];
   /** Device id that the issuer vouches for, from the mapped claim. */
   readonly deviceId?: string;
+  /** The client that the token was issued to (`client_id`, RFC 9068 §2.2). */
+  readonly clientId?: string;
+  /** Subjects of the `act` chain (RFC 8693 §4.1), the current actor first, each as `<issuer name>/<sub>`. */
+  readonly actors?: readonly string[];
+  /** Present: the token is worth nothing without the proof. */
+  readonly confirmation?: Confirmation;
 }
 
 /** A user whose token was verified. */
@@ -45,7 +88,7 @@ export interface UserIdentity {
 export interface DeviceIdentity {
   readonly id: string;
   /** How the id was proven. */
-  readonly evidence: 'token_claim' | 'assertion';
+  readonly evidence: 'token_claim' | 'assertion' | 'bound_assertion';
   /** Posture from a signed assertion, in the neutral schema. */
   readonly posture?: AttributeRecord;
   /** Unix ms; of the posture. */
@@ -58,9 +101,7 @@ export interface DeviceIdentity {
 export type TokenState = 'absent' | 'valid';
 
 /** All that was proven about the parties of one request. */
-export interface Identities {
-  readonly source?: WorkloadIdentity;
-  readonly destination?: WorkloadIdentity;
+export interface Identities extends Workloads {
   readonly user?: UserIdentity;
   readonly device?: DeviceIdentity;
   readonly tokenState: TokenState;

@@ -1,10 +1,9 @@
-import type { AccessRequest } from './access-request.ts';
 import type { AttributeAnswer, AttributeSubject } from './attribute.ts';
 import type { Refusal } from './decision.ts';
 import type { Evaluation } from './evaluation.ts';
-import type { DeviceIdentity, UserIdentity, WorkloadIdentity } from './identity.ts';
+import type { DeviceIdentity, UserIdentity, Workloads } from './identity.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
-import type { DecisionTrace } from './trace.ts';
+import type { DecisionTrace, Received } from './trace.ts';
 
 /** Time, injected so that tests can own it. */
 export interface Clock {
@@ -14,19 +13,14 @@ export interface Clock {
   monotonic(): number;
 }
 
-/** Turns the PEP's word about a peer into a workload identity. `undefined`: no identity, which is not an error. */
+/** Turns the evidence about the workloads of a request into identities. Missing evidence is no identity, which is not an error. */
 export interface WorkloadAuthenticator {
-  authenticate(request: AccessRequest):
-    | {
-        readonly source?: WorkloadIdentity;
-        readonly destination?: WorkloadIdentity;
-      }
-    | Refusal;
+  authenticate(received: Received): Workloads | Refusal | Promise<Workloads | Refusal>;
 }
 
 /** Verifies the user's token. `undefined`: no token was sent. Never falls back from a bad token to no token. */
 export interface UserAuthenticator {
-  authenticate(request: AccessRequest, now: number): Promise<UserIdentity | Refusal | undefined>;
+  authenticate(received: Received, workloads: Workloads): Promise<UserIdentity | Refusal | undefined>;
   /** Whether keys of every issuer are at hand; names the issuers without. */
   missingKeys(): readonly string[];
 }
@@ -34,9 +28,9 @@ export interface UserAuthenticator {
 /** Proves the device id, by the user's token or by a signed posture assertion. `undefined`: no device. */
 export interface DeviceAuthenticator {
   authenticate(
-    request: AccessRequest,
+    received: Received,
+    workloads: Workloads,
     user: UserIdentity | undefined,
-    now: number,
   ): Promise<DeviceIdentity | Refusal | undefined>;
 }
 

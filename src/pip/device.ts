@@ -24,7 +24,7 @@ const FUTURE_TOLERANCE_MS = 60_000;
 export function createDeviceAuthenticator(options: DeviceAuthenticatorOptions = {}): DeviceAuthenticator {
   const { verifier, header = 'x-device-assertion' } = options;
   return {
-    async authenticate(request, user, now) {
+    async authenticate({ request, receivedAt: now }, _workloads, user) {
       const claimed = user?.token.deviceId;
       const asserted = verifier && (await readAssertion(verifier, header, request, now));
       if (asserted === undefined) {

@@ -19,7 +19,7 @@ export interface UserAuthenticatorOptions {
 export function createUserAuthenticator(options: UserAuthenticatorOptions): UserAuthenticator {
   const { verifier, header = 'authorization' } = options;
   return {
-    async authenticate(request, now) {
+    async authenticate({ request, receivedAt: now }) {
       const token = bearerToken(request, header);
       if (token === undefined || typeof token !== 'string') return token;
       const verified = await verifier.verify(token, 'user', now);

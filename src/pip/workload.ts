@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache';
-import type { AccessRequest } from '../pdp/access-request.ts';
 import type { WorkloadIdentity } from '../pdp/identity.ts';
 import type { WorkloadAuthenticator } from '../pdp/ports.ts';
 import { createCertificateCheck } from './peer-certificate.ts';
@@ -33,13 +32,16 @@ export function createWorkloadAuthenticator(
   };
   const check = createCertificateCheck();
   return {
-    authenticate(request: AccessRequest) {
+    authenticate({ request }) {
       const { certificate } = request.source;
       const source = identityOf(request.source.principal);
       const conflict = source && certificate !== '' ? check(certificate, source.id) : undefined;
       if (conflict) return conflict;
       const destination = identityOf(request.destination.principal);
-      return { ...(source && { source }), ...(destination && { destination }) };
+      return {
+        ...(source && { source: { ...source, evidence: 'principal' } }),
+        ...(destination && { destination }),
+      };
     },
   };
 }

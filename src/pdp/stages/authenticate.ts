@@ -12,12 +12,12 @@ export interface Authenticators {
 /** Turns evidence into identities: workload, then user, then device. Bad evidence refuses; missing evidence is just missing. */
 export function createAuthenticate({ workload, user, device }: Authenticators) {
   return async (received: Received): Promise<Authenticated | Refusal> => {
-    const { request, receivedAt } = received;
-    const workloads = workload.authenticate(request);
+    const found = workload.authenticate(received);
+    const workloads = found instanceof Promise ? await found : found;
     if (isRefusal(workloads)) return workloads;
-    const verifiedUser = await user.authenticate(request, receivedAt);
+    const verifiedUser = await user.authenticate(received, workloads);
     if (verifiedUser && isRefusal(verifiedUser)) return verifiedUser;
-    const provenDevice = await device.authenticate(request, verifiedUser, receivedAt);
+    const provenDevice = await device.authenticate(received, workloads, verifiedUser);
     if (provenDevice && isRefusal(provenDevice)) return provenDevice;
     return {
       ...received,

@@ -4,7 +4,7 @@ import { type KeySet, createKeySet } from '../../../src/pip/jwks.ts';
 import { type TokenVerifier, createTokenVerifier } from '../../../src/pip/token-verifier.ts';
 import { createUserAuthenticator } from '../../../src/pip/user-token.ts';
 import { type TestOidcProvider, startOidcProvider } from '../../support/oidc-provider.ts';
-import { memoryLog, requestWith } from '../../unit/pip/fixture.ts';
+import { memoryLog, receivedWith } from '../../unit/pip/fixture.ts';
 
 const API = 'https://api.example.com';
 const clock = { now: () => Date.now(), monotonic: () => performance.now() };
@@ -48,11 +48,8 @@ describe('a real OpenID provider', () => {
     'has its %s access tokens verified through its jwks_uri',
     async (algorithm) => {
       const token = await provider.accessToken(API, algorithm);
-      const request = requestWith({ headers: [['authorization', `Bearer ${token}`]] });
-      const user = await createUserAuthenticator({ verifier: verifierOf() }).authenticate(
-        request,
-        Date.now(),
-      );
+      const received = receivedWith({ headers: [['authorization', `Bearer ${token}`]] }, Date.now());
+      const user = await createUserAuthenticator({ verifier: verifierOf() }).authenticate(received, {});
       expect(user).toMatchObject({
         id: 'staff/test-client',
         token: {

@@ -55,12 +55,20 @@ const SOURCE = { type: 'ZeroTrust::Workload', id: 'spiffe://prod.example.com/ns/
 const SERVICE = { type: 'ZeroTrust::Service', id: 'reports.example.com' };
 const RESOURCE = { type: 'ZeroTrust::Endpoint', id: 'reports.example.com/api/reports/quarterly' };
 
+const PEP = {
+  id: 'spiffe://prod.example.com/ns/istio-system/sa/gateway',
+  trustDomain: 'prod.example.com',
+  path: '/ns/istio-system/sa/gateway',
+  namespace: 'istio-system',
+  serviceAccount: 'gateway',
+};
+
 /** A typical allowed check of the finance dashboard (design §12.3) that went through every stage. */
 export function allowedTrace(changes: Partial<DecisionTrace> = {}): DecisionTrace {
   return {
     id: '019b7c1e-5c2e-7a54-9d3c-1f2e3d4c5b6a',
     surface: 'ext_authz',
-    pep: { address: '127.0.0.1:50000', spiffeId: 'spiffe://prod.example.com/ns/istio-system/sa/gateway' },
+    pep: { address: '127.0.0.1:50000', workload: PEP },
     receivedAt: RECEIVED_AT,
     startedAt: 1000.5,
     trace: { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331' },
@@ -74,6 +82,7 @@ export function allowedTrace(changes: Partial<DecisionTrace> = {}): DecisionTrac
         path: '/ns/frontend/sa/web',
         namespace: 'frontend',
         serviceAccount: 'web',
+        evidence: 'principal',
       },
       user: {
         id: USER.id,

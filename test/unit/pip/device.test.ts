@@ -4,7 +4,7 @@ import { createDeviceAuthenticator } from '../../../src/pip/device.ts';
 import { createIssuer } from '../../../src/pip/issuer.ts';
 import { type TokenVerifier, createTokenVerifier } from '../../../src/pip/token-verifier.ts';
 import { type TestIssuer, createTestIssuer } from '../../support/tokens.ts';
-import { START, keySetOf, manualClock, requestWith } from './fixture.ts';
+import { START, keySetOf, manualClock, receivedWith } from './fixture.ts';
 
 const AUD = 'https://pdp.example.com';
 const NOW_S = START / 1000;
@@ -55,7 +55,7 @@ function userOn(deviceId?: string): UserIdentity {
 }
 
 function authenticate(headers: [string, string][], user?: UserIdentity, now = START) {
-  return createDeviceAuthenticator({ verifier }).authenticate(requestWith({ headers }), user, now);
+  return createDeviceAuthenticator({ verifier }).authenticate(receivedWith({ headers }, now), {}, user);
 }
 
 async function assertion(claims: object = {}): Promise<[string, string]> {
@@ -171,9 +171,9 @@ describe('device authenticator', () => {
 
   test('reads no assertion where no device issuer is configured', async () => {
     const authenticator = createDeviceAuthenticator();
-    const request = requestWith({ headers: [await assertion()] });
-    expect(await authenticator.authenticate(request, undefined, START)).toBeUndefined();
-    expect(await authenticator.authenticate(request, userOn('laptop-9'), START)).toMatchObject({
+    const received = receivedWith({ headers: [await assertion()] });
+    expect(await authenticator.authenticate(received, {}, undefined)).toBeUndefined();
+    expect(await authenticator.authenticate(received, {}, userOn('laptop-9'))).toMatchObject({
       id: 'laptop-9',
     });
   });

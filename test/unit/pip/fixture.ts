@@ -3,6 +3,7 @@ import type { AccessRequest, Peer } from '../../../src/pdp/access-request.ts';
 import { HeaderFields } from '../../../src/pdp/header-fields.ts';
 import type { Log } from '../../../src/pdp/log.ts';
 import type { Clock } from '../../../src/pdp/ports.ts';
+import type { Received } from '../../../src/pdp/trace.ts';
 import type { KeySet } from '../../../src/pip/jwks.ts';
 import type { TestIssuer } from '../../support/tokens.ts';
 
@@ -89,5 +90,24 @@ export function requestWith(parts: RequestParts = {}): AccessRequest {
     sni: '',
     contextExtensions: new Map(),
     metadata: new Map(),
+  };
+}
+
+/** The same question as the stages get it, received at `now`. */
+export function receivedWith(parts: RequestParts = {}, now = START): Received {
+  return receivedOf(requestWith(parts), now);
+}
+
+/** A question as the stages get it, received at `now`. */
+export function receivedOf(request: AccessRequest, now = START): Received {
+  const { method, path, host } = request.http;
+  return {
+    id: '019b7c1e-5c2e-7a54-9d3c-1f2e3d4c5b6a',
+    surface: 'ext_authz',
+    pep: { address: '127.0.0.1:50000' },
+    receivedAt: now,
+    startedAt: 0,
+    request,
+    canonical: { method, path, host },
   };
 }

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createWorkloadAuthenticator } from '../../../src/pip/workload.ts';
 import { createTestCa } from '../../support/test-ca.ts';
-import { requestWith } from './fixture.ts';
+import { receivedOf, receivedWith, requestWith } from './fixture.ts';
 
 const WEB = 'spiffe://prod.example.com/ns/frontend/sa/web';
 const PAYMENT = 'spiffe://prod.example.com/ns/payments/sa/payment-api';
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => ca[Symbol.asyncDispose]());
 
 const authenticate = (principal: string, certificate: string) =>
-  createWorkloadAuthenticator().authenticate(requestWith({ source: { principal, certificate } }));
+  createWorkloadAuthenticator().authenticate(receivedWith({ source: { principal, certificate } }));
 
 describe('the certificate that a PEP sends along', () => {
   test('bears out the principal', () => {
@@ -28,7 +28,7 @@ describe('the certificate that a PEP sends along', () => {
     const authenticator = createWorkloadAuthenticator();
     const request = requestWith({ source: { principal: PAYMENT, certificate: web } });
     for (let round = 0; round < 2; round++) {
-      expect(authenticator.authenticate(request)).toMatchObject({
+      expect(authenticator.authenticate(receivedOf(request))).toMatchObject({
         refusal: 'evidence_conflict',
         detail: expect.stringContaining(WEB) as string,
       });

@@ -3,7 +3,7 @@ import { createIssuer } from '../../../src/pip/issuer.ts';
 import { type TokenVerifier, createTokenVerifier } from '../../../src/pip/token-verifier.ts';
 import { createUserAuthenticator } from '../../../src/pip/user-token.ts';
 import { type TestIssuer, createTestIssuer } from '../../support/tokens.ts';
-import { type RequestParts, START, keySetOf, manualClock, requestWith } from './fixture.ts';
+import { START, keySetOf, manualClock, receivedWith, type RequestParts } from './fixture.ts';
 
 const AUD = 'https://api.example.com';
 let staff: TestIssuer;
@@ -29,7 +29,7 @@ beforeAll(async () => {
 
 function authenticate(parts: RequestParts, header?: string) {
   const options = header === undefined ? { verifier } : { verifier, header };
-  return createUserAuthenticator(options).authenticate(requestWith(parts), START);
+  return createUserAuthenticator(options).authenticate(receivedWith(parts), {});
 }
 
 describe('user authenticator', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createWorkloadAuthenticator } from '../../../src/pip/workload.ts';
 import { parseSpiffeId } from '../../../src/pip/spiffe-id.ts';
-import { requestWith } from './fixture.ts';
+import { receivedOf, receivedWith, requestWith } from './fixture.ts';
 
 const WEB = 'spiffe://prod.example.com/ns/frontend/sa/web';
 const LEDGER = 'spiffe://prod.example.com/ns/ledger/sa/ledger-api';
@@ -9,14 +9,14 @@ const LEDGER = 'spiffe://prod.example.com/ns/ledger/sa/ledger-api';
 describe('workload authenticator', () => {
   test('takes both principals of the PEP', () => {
     const request = requestWith({ source: { principal: WEB }, destination: { principal: LEDGER } });
-    expect(createWorkloadAuthenticator().authenticate(request)).toEqual({
-      source: parseSpiffeId(WEB),
+    expect(createWorkloadAuthenticator().authenticate(receivedOf(request))).toEqual({
+      source: { ...parseSpiffeId(WEB), evidence: 'principal' },
       destination: parseSpiffeId(LEDGER),
     });
   });
 
   test('finds no identity where there is no mutual TLS', () => {
-    expect(createWorkloadAuthenticator().authenticate(requestWith())).toEqual({});
+    expect(createWorkloadAuthenticator().authenticate(receivedWith())).toEqual({});
   });
 
   test.each(['payments.example.com', 'CN=web,O=Example', 'spiffe://prod.example.com', 'x'.repeat(3000)])(
@@ -24,8 +24,8 @@ describe('workload authenticator', () => {
     (principal) => {
       const authenticator = createWorkloadAuthenticator();
       const request = requestWith({ source: { principal }, destination: { principal } });
-      expect(authenticator.authenticate(request)).toEqual({});
-      expect(authenticator.authenticate(request)).toEqual({});
+      expect(authenticator.authenticate(receivedOf(request))).toEqual({});
+      expect(authenticator.authenticate(receivedOf(request))).toEqual({});
     },
   );
 
@@ -38,7 +38,7 @@ describe('workload authenticator', () => {
         ['x-envoy-downstream-service-cluster', WEB],
       ],
     });
-    expect(createWorkloadAuthenticator().authenticate(request)).toEqual({});
+    expect(createWorkloadAuthenticator().authenticate(receivedOf(request))).toEqual({});
   });
 
   test('remembers no more principals than it may, and stays right', () => {
@@ -46,7 +46,7 @@ describe('workload authenticator', () => {
     for (const round of [1, 2]) {
       for (let index = 0; index < 10; index += 1) {
         const principal = `spiffe://td/${round}/${index}`;
-        const answer = authenticator.authenticate(requestWith({ source: { principal } }));
+        const answer = authenticator.authenticate(receivedWith({ source: { principal } }));
         expect(answer).toMatchObject({ source: { id: principal } });
       }
     }
