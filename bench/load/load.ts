@@ -28,6 +28,8 @@ export interface RunOptions {
   /** Milliseconds measured, after the warm-up. */
   readonly measureMs: number;
   readonly warmUpMs: number;
+  /** How the open loop waits: by spinning, which takes a core for itself, or by timers, which are late by up to a ms. Default `spin`. */
+  readonly pacing?: 'spin' | 'timers';
 }
 
 const DRAIN_MS = 5000;
@@ -95,10 +97,11 @@ export async function closedLoop(options: RunOptions, concurrency: number): Prom
  * Open loop: sends at a constant rate whatever the server does, and counts a call's latency from the moment it was due. A
  * server that stalls is charged for every call that should have been sent meanwhile (no coordinated omission).
  *
- * The loop spins instead of using timers, which know milliseconds only and would send in bursts.
+ * The loop spins unless told otherwise: timers know milliseconds only and send in bursts.
  */
 export async function openLoop(options: RunOptions, rate: number): Promise<Outcome> {
-  const { connections, requestAt, measureMs, warmUpMs } = options;
+  const { connections, requestAt, measureMs, warmUpMs, pacing = 'spin' } = options;
+  const cpu = process.cpuUsage();
   const start = performance.now();
   const end = start + warmUpMs + measureMs;
   const tally = new Tally(start + warmUpMs, end);
@@ -116,12 +119,13 @@ export async function openLoop(options: RunOptions, rate: number): Promise<Outco
       }
       for (const connection of connections) connection.flush();
       const under = connections.some(({ inFlight }) => inFlight > 0);
-      if (now < end || (under && now < end + DRAIN_MS)) setImmediate(turn);
-      else resolve();
+      if (now >= end && !(under && now < end + DRAIN_MS)) resolve();
+      else if (pacing === 'spin') setImmediate(turn);
+      else setTimeout(turn, 1);
     };
     turn();
   });
-  return tally.outcome(sent, 1);
+  return tally.outcome(sent, busySince(cpu, start));
 }
 
 function connectionAt(connections: readonly H2Connection[], n: number): H2Connection {
