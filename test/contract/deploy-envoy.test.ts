@@ -127,7 +127,7 @@ describe('deploy/envoy/envoy.yaml', () => {
 
 describe('the configuration that tests and the demo run', () => {
   test('differs from the deployed one in addresses, ports and file names alone, and in the two timeouts where asked for', async () => {
-    const leaf = { spiffeId: '', cert: '', key: '', certFile: '/t/cert', keyFile: '/t/key' };
+    const leaf = { spiffeId: '', cert: '', chain: '', key: '', certFile: '/t/cert', keyFile: '/t/key' };
     const options = {
       bundleFile: '/t/bundle',
       pep: leaf,

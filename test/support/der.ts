@@ -31,6 +31,16 @@ export function implicitText(number: number, text: string): Buffer {
   return element(0x80 | number, Buffer.from(text, 'latin1'));
 }
 
+/** Context-specific tag in place of the tag of bytes. */
+export function implicit(number: number, content: Uint8Array): Buffer {
+  return element(0x80 | number, content);
+}
+
+/** NULL. */
+export function nothing(): Buffer {
+  return element(0x05, Buffer.alloc(0));
+}
+
 /** BOOLEAN TRUE. */
 export function yes(): Buffer {
   return Buffer.from([0x01, 0x01, 0xff]);
