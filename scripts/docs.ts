@@ -1,10 +1,11 @@
-// Generates docs/configuration.md and docs/config.schema.json from the configuration schema, and docs/reasons.md from the status
-// table. With --check, fails where the files on disk differ.
+// Generates docs/configuration.md and docs/config.schema.json from the configuration schema, docs/reasons.md from the status
+// table, and docs/security-tests.md from the bypass suite. With --check, fails where the files on disk differ.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { format, resolveConfig } from 'prettier';
 import { type SchemaNode, configJsonSchema, settings } from '../src/config-file.ts';
 import { DENY_REASONS } from '../src/pdp/decision.ts';
 import { STATUS, type WireStatus } from '../src/api/status.ts';
+import { securityTestsPage } from './security-tests.ts';
 
 const check = process.argv.includes('--check');
 const root = new URL('..', import.meta.url);
@@ -14,6 +15,7 @@ const files: Record<string, string> = {
   'docs/config.schema.json': JSON.stringify({ title: 'cedar-pdp configuration (pdp.yaml)', ...schema }),
   'docs/configuration.md': configurationPage(),
   'docs/reasons.md': reasonsPage(),
+  'docs/security-tests.md': securityTestsPage(),
 };
 
 let stale = 0;

@@ -1,4 +1,6 @@
 import { type PolicyEvents, openPolicies } from './compose-policies.ts';
+import { openTokens } from './compose-tokens.ts';
+import { NO_BUNDLES, openWorkloads, workloadTokenRule } from './compose-workloads.ts';
 import type { Config } from './config.ts';
 import { ensureDemoIssuer } from './demo-issuer.ts';
 import { createDecisionCache } from './pdp/decision-cache.ts';
@@ -8,16 +10,13 @@ import type { PolicySlots } from './pdp/policy-slots.ts';
 import type { PolicySnapshot } from './pdp/policy-snapshot.ts';
 import type { AttributeSource, Clock, Observer, Recorder } from './pdp/ports.ts';
 import { Shadow } from './pdp/shadow.ts';
+import type { TrustBundles } from './pdp/x509-svid.ts';
 import type { ShadowOutcome } from './pdp/shadow-report.ts';
 import { cached } from './pip/cached.ts';
-import { createDeviceAuthenticator } from './pip/device.ts';
-import { type Issuer, createIssuer } from './pip/issuer.ts';
-import { type KeySet, createKeySet } from './pip/jwks.ts';
+import { type DeviceAuthenticatorOptions, createDeviceAuthenticator } from './pip/device.ts';
 import { openRedisSource } from './pip/redis.ts';
 import { openStaticFile } from './pip/static-file.ts';
-import { type TokenVerifier, createTokenVerifier } from './pip/token-verifier.ts';
-import { createUserAuthenticator } from './pip/user-token.ts';
-import { createWorkloadAuthenticator } from './pip/workload.ts';
+import type { TokenVerifier } from './pip/token-verifier.ts';
 import { warmUp } from './warm-up.ts';
 
 /** The machine's clock. */
@@ -38,6 +37,8 @@ export interface CoreParts extends PolicyEvents {
   readonly recorder: Recorder;
   readonly observer: Observer;
   readonly log: Log;
+  /** The trust bundles in force, for the evidence about workloads; none where not given. */
+  readonly bundles?: () => TrustBundles;
   /** Told of each comparison with the candidate; without it there are none. */
   readonly onShadow?: (outcome: ShadowOutcome | 'skipped') => void;
 }
@@ -52,25 +53,28 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
   const clock = SYSTEM_CLOCK;
   const policies = await openPolicies(config.policies, { clock, log, events: parts }, stack);
   const issuers = config.demo ? [...config.issuers, await ensureDemoIssuer(config)] : config.issuers;
-  const verifier = await openVerifier(issuers, config.tokens, log, stack);
+  const isWorkloadToken = workloadTokenRule(config.workloads);
+  const tokens = await openTokens(issuers, config.tokens, { clock, log, isWorkloadToken }, stack);
+  const { verifier } = tokens;
   const sources: AttributeSource[] = [];
   for (const pip of config.pips) sources.push(await openSource(pip, log, stack));
   warnOfUnknownSubjects(policies.current(), sources, log);
   const cache = createDecisionCache(config.decision.cache.max_bytes);
   const deciding: DecisionPointParts = {
     clock,
-    workload: createWorkloadAuthenticator(),
-    user: createUserAuthenticator({ verifier }),
-    device: createDeviceAuthenticator({ verifier, header: config.devices.assertion_header }),
+    workload: openWorkloads(config, { verifier, bundles: parts.bundles ?? (() => NO_BUNDLES) }),
+    user: tokens.user,
+    device: createDeviceAuthenticator({ verifier, ...deviceRules(config.devices) }),
     snapshots: policies,
     sources,
     cache,
     maxAgeMs: config.decision.cache.max_age_ms,
     acceptsTokens: issuers.some((issuer) => issuer.use === 'user'),
+    upgrades: config.decision.upgrades,
     recorder: parts.recorder,
     observer: parts.observer,
   };
-  await warmUp(deciding, verifier, issuers);
+  await warmUp(deciding, verifier, tokens.issuers);
   const shadow = openShadow(config, deciding, policies, parts);
   if (shadow) stack.use(shadow);
   const owned = stack.move();
@@ -127,36 +131,13 @@ function observerOf(observer: Observer, shadow: Shadow | undefined): Observer {
   };
 }
 
-async function openVerifier(
-  issuers: Config['issuers'],
-  tokens: Config['tokens'],
-  log: Log,
-  stack: AsyncDisposableStack,
-): Promise<TokenVerifier> {
-  const keySets = new Map<string, KeySet>();
-  for (const { name, jwks, refresh_ms: refreshMs, stale_ceiling_ms: staleCeilingMs } of issuers) {
-    const keySet = stack.use(
-      createKeySet({ name, source: jwks, clock: SYSTEM_CLOCK, refreshMs, staleCeilingMs, log }),
-    );
-    keySets.set(name, keySet);
-  }
-  await Promise.all([...keySets.values()].map((keySet) => keySet.start()));
-  const caching = { maxBytes: tokens.cache_max_bytes, maxAgeMs: tokens.cache_max_age_ms };
-  return createTokenVerifier(issuers.map(issuerOf), keySets, SYSTEM_CLOCK, caching);
-}
-
-function issuerOf({ skew_s: skewSeconds, claims, ...issuer }: Config['issuers'][number]): Issuer {
-  const { groups, device_id: deviceId, session_id: sessionId, attributes } = claims;
-  return createIssuer({
-    ...issuer,
-    skewSeconds,
-    claims: {
-      sessionId,
-      attributes,
-      ...(groups !== undefined && { groups }),
-      ...(deviceId !== undefined && { deviceId }),
-    },
-  });
+function deviceRules(devices: Config['devices']): Omit<DeviceAuthenticatorOptions, 'verifier'> {
+  return {
+    header: devices.assertion_header,
+    requireBinding: devices.require_binding,
+    maxPostureAgeSeconds: devices.max_posture_age_s,
+    maxPostureAgeByIssuer: new Map(Object.entries(devices.max_posture_age_s_by_issuer)),
+  };
 }
 
 async function openSource(

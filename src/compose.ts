@@ -1,36 +1,44 @@
 import { mkdirSync } from 'node:fs';
 import type { Logger } from 'pino';
-import { ExtAuthzService } from './api/ext-authz/service.ts';
-import { type GrpcServer, startGrpcServer } from './api/grpc-server.ts';
+import { type ExtAuthzParts, ExtAuthzService } from './api/ext-authz/service.ts';
+import { InFlight } from './api/in-flight.ts';
+import type { OnwardIdentity } from './api/onward-identity.ts';
 import { openGate } from './api/ops-admin.ts';
-import { type Readiness, startOpsServer } from './api/ops.ts';
+import type { Readiness } from './api/ops.ts';
 import { loadExtAuthzTypes } from './api/protos.ts';
 import { httpStatusOf } from './api/status.ts';
 import { type LogWriter, openLogWriter } from './audit/log-writer.ts';
 import { createRecorder } from './audit/recorder.ts';
 import { type Core, SYSTEM_CLOCK, composeCore } from './compose-core.ts';
-import { createActivationLog, createRollout, policyReadiness } from './compose-rollout.ts';
+import { createDecisionService } from './compose-check.ts';
+import { openOnwardIdentity } from './compose-onward.ts';
+import { createActivationLog, createRollout } from './compose-rollout.ts';
+import { createReadiness, followReadiness, gaugesOf } from './compose-readiness.ts';
+import { type Surfaces, openSurfaces, plaintextSurfaces } from './compose-surfaces.ts';
+import { openIdentity } from './compose-svid.ts';
 import { LOOPBACK } from './config-rules.ts';
+import { SURFACES, isPlaintext } from './config-surfaces.ts';
 import type { Config } from './config.ts';
-import type { WorkloadIdentity } from './pdp/identity.ts';
 import type { PolicySlots } from './pdp/policy-slots.ts';
 import type { Observer, Recorder } from './pdp/ports.ts';
 import { cedarVersions } from './pdp/cedar.ts';
-import { parseSpiffeId } from './pip/spiffe-id.ts';
 import { type Metrics, createMetrics, startTracing } from './telemetry.ts';
 
 /** A serving process. */
 export interface App {
   /** Where each surface listens. */
-  readonly addresses: { readonly grpc: string; readonly ops: string };
+  readonly addresses: { readonly grpc: string; readonly ops: string; readonly http?: string };
   readonly policies: PolicySlots;
   readiness(): Readiness;
   /** Stops in order: readiness falls, calls finish, the log is closed, the rest is let go. */
   stop(): Promise<void>;
 }
 
-/** Starts everything that `pdp serve` serves. Rejects, with nothing left running, where any part cannot start. */
-export async function startApp(config: Config, log: Logger): Promise<App> {
+/**
+ * Starts everything that `pdp serve` serves. Rejects, with nothing left running, where any part cannot start, or when `signal` is aborted
+ * while we wait for an SVID of our own.
+ */
+export async function startApp(config: Config, log: Logger, signal?: AbortSignal): Promise<App> {
   await using stack = new AsyncDisposableStack();
   const metrics = createMetrics();
   const tracing = await startTracing({
@@ -41,46 +49,45 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   const gate = openGate(config.ops.admin_token_file, LOOPBACK.test(config.ops.address));
   const writer = stack.use(await openLog(config, log));
   const activations = createActivationLog(writer, log);
+  const identity = await openIdentity(config.spiffe, { clock: SYSTEM_CLOCK, log, metrics }, stack);
   const core = stack.use(
     await composeCore(config, {
       recorder: recorderOf(config, writer),
       observer: observerOf(metrics, tracing?.observer, log),
       log,
+      ...(identity && { bundles: () => identity.trust.svids.state.bundles }),
       onReload: (outcome, slot) => metrics.policyReload(outcome, slot),
       onActivated: (activation) => activations.onActivated(activation),
       onShadow: (outcome) => metrics.shadow(outcome),
     }),
   );
-  const service = serviceOf(config, core, metrics, log);
-  const grpc = await startGrpcServer(service, {
-    address: config.grpc.address,
-    maxReceiveBytes: config.grpc.max_receive_bytes,
-    ...tlsOf(config),
-  });
-  stack.defer(() => grpc.stop(config.shutdown.grace_ms));
-  let draining = false;
-  const readiness = createReadiness(core, writer, () => draining);
-  metrics.watch(gaugesOf(core, service, readiness));
+  const onward = await openOnwardIdentity(config.onward_identity, { clock: SYSTEM_CLOCK, log }, stack);
+  const inFlight = new InFlight(config.decision.max_in_flight);
+  const services = servicesOf(config, { core, onward }, { inFlight, ...reportingOf(metrics, log) });
+  const state = { draining: false, listening: false };
+  const needed = plaintextSurfaces(config).length < SURFACES.length ? identity : undefined;
+  const readiness = createReadiness({ core, writer, onward, identity: needed }, state);
+  metrics.watch(gaugesOf({ core, identity }, inFlight, readiness));
+  const ops = {
+    clock: SYSTEM_CLOCK,
+    gate,
+    rollout: createRollout(core, writer, activations, SYSTEM_CLOCK),
+    readiness,
+    metrics: () => exposition(metrics),
+  };
+  const http = { clock: SYSTEM_CLOCK, log, ...keySetOf(config, onward) };
+  const surfaces = await openSurfaces(config, { ...services, ops, http, identity }, stack, signal);
+  const { grpc } = surfaces;
+  state.listening = true;
   stack.use(followReadiness(grpc, readiness));
-  const ops = stack.use(
-    await startOpsServer({
-      address: config.ops.address,
-      gate,
-      rollout: createRollout(core, writer, activations, SYSTEM_CLOCK),
-      readiness,
-      metrics: async () => ({
-        contentType: metrics.registry.contentType,
-        body: await metrics.registry.metrics(),
-      }),
-    }),
-  );
   const owned = stack.move();
+  const { policies } = core;
   return {
-    addresses: { grpc: grpc.address, ops: ops.address },
-    policies: core.policies,
+    addresses: addressesOf(surfaces),
+    policies,
     readiness,
     async stop() {
-      draining = true;
+      state.draining = true;
       grpc.setServing(false);
       await new Promise((resolve) => setTimeout(resolve, config.shutdown.lag_ms));
       await grpc.stop(config.shutdown.grace_ms);
@@ -89,20 +96,18 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   };
 }
 
-function gaugesOf(
-  { cache, policies }: Core,
-  service: ExtAuthzService,
-  readiness: () => Readiness,
-): Parameters<Metrics['watch']>[0] {
-  return {
-    inFlight: () => service.inFlight,
-    cacheEntries: () => cache.statistics().entries,
-    cacheBytes: () => cache.statistics().bytes,
-    policies: () => policies.current()?.policyIds.length ?? 0,
-    snapshotLoadedAt: () => policies.current()?.loadedAt ?? 0,
-    observedRoutes: () => policies.current()?.bindings.observed.length ?? 0,
-    ready: () => readiness().ready,
-  };
+function addressesOf({ grpc, ops, http }: Surfaces): App['addresses'] {
+  return { grpc: grpc.address, ops: ops.address, ...(http && { http: http.address }) };
+}
+
+async function exposition({ registry }: Metrics): Promise<{ contentType: string; body: string }> {
+  return { contentType: registry.contentType, body: await registry.metrics() };
+}
+
+/** Backends may cache the keys for as long as a new one is published before it signs. */
+function keySetOf({ onward_identity: onwardConfig }: Config, onward: OnwardIdentity | undefined) {
+  if (!onward || !onwardConfig) return {};
+  return { jwks: { document: () => onward.jwks(), maxAgeS: onwardConfig.keys.publish_ahead_s } };
 }
 
 async function openLog(config: Config, logger: Logger): Promise<LogWriter> {
@@ -145,65 +150,49 @@ function observerOf(metrics: Metrics, traces: Observer | undefined, log: Logger)
   };
 }
 
-function serviceOf(config: Config, core: Core, metrics: Metrics, log: Logger): ExtAuthzService {
-  const {
-    timeout_ms: timeoutMs,
-    max_in_flight: maxInFlight,
-    realm,
-    faults_as_error: faultsAsError,
-  } = config.decision;
-  const { tls } = config.grpc;
+interface Deciding {
+  readonly core: Core;
+  readonly onward: OnwardIdentity | undefined;
+}
+
+/** Proofs can only be checked against origins that are configured. */
+function dpopOf({ tokens: { dpop } }: Config): { readonly dpopAlgorithms?: readonly string[] } {
+  return Object.keys(dpop.origins).length === 0 ? {} : { dpopAlgorithms: dpop.algorithms };
+}
+
+function servicesOf(config: Config, deciding: Deciding, serving: Serving) {
+  const { decisionPoint, policies: snapshots } = deciding.core;
+  const plaintext = isPlaintext('grpc', config.grpc);
+  const common = { ...serving, decisionPoint, clock: SYSTEM_CLOCK, plaintext };
+  return {
+    service: serviceOf(config, deciding, serving),
+    decisions: createDecisionService(config, { ...common, snapshots }),
+  };
+}
+
+function serviceOf(config: Config, { core, onward }: Deciding, serving: Serving): ExtAuthzService {
+  const { timeout_ms: timeoutMs, realm, faults_as_error: faultsAsError } = config.decision;
   return new ExtAuthzService({
     decisionPoint: core.decisionPoint,
     clock: SYSTEM_CLOCK,
     types: loadExtAuthzTypes(),
-    encoding: { realm, faultsAsError },
-    ...(tls && { callers: { trustDomain: tls.trust_domain, allow: tls.allow, parse: readSpiffeId } }),
+    encoding: { realm, faultsAsError, ...dpopOf(config) },
+    ...(onward && { onward }),
+    plaintext: isPlaintext('grpc', config.grpc),
     timeoutMs,
-    maxInFlight,
     maxRequestBytes: config.grpc.max_receive_bytes,
-    onEncoded: (microseconds) => metrics.encoded(microseconds),
-    onFault: (error) => log.error({ err: error }, 'a check failed in a way that it should not'),
+    ...serving,
   });
 }
 
-function readSpiffeId(text: string): WorkloadIdentity | undefined {
-  const identity = parseSpiffeId(text);
-  return 'invalid' in identity ? undefined : identity;
+/** What the services of the gRPC surface share. */
+interface Serving extends Pick<ExtAuthzParts, 'onEncoded' | 'onFault'> {
+  readonly inFlight: InFlight;
 }
 
-function tlsOf({ grpc: { tls } }: Config) {
-  return tls ? { tls: { certFile: tls.cert_file, keyFile: tls.key_file, caFile: tls.ca_file } } : {};
-}
-
-/**
- * Keys are needed to become ready. An issuer that goes away later is a warning: its tokens are refused, and all that needs no token of
- * it, or has one that is known, is decided as before; every replica at once out of service would help nobody.
- */
-function createReadiness(core: Core, writer: LogWriter, draining: () => boolean): () => Readiness {
-  let hadKeys = false;
-  return () => {
-    const warnings = core.verifier.missingKeys().map((issuer) => `no usable keys of issuer '${issuer}'`);
-    const { problems, details } = policyReadiness(core.policies, SYSTEM_CLOCK);
-    const all = [...problems];
-    if (!hadKeys) all.push(...warnings);
-    hadKeys ||= warnings.length === 0;
-    if (!writer.healthy) all.push('the decision log cannot be written');
-    if (draining()) all.push('shutting down');
-    return { ready: all.length === 0, problems: all, warnings, details };
+function reportingOf(metrics: Metrics, log: Logger): Omit<Serving, 'inFlight'> {
+  return {
+    onEncoded: (microseconds) => metrics.encoded(microseconds),
+    onFault: (error) => log.error({ err: error }, 'a check failed in a way that it should not'),
   };
-}
-
-const READINESS_POLL_MS = 250;
-
-/** Health clients are told within a quarter of a second of what `/readyz` says. */
-function followReadiness(grpc: GrpcServer, readiness: () => Readiness): Disposable {
-  let serving = readiness().ready;
-  grpc.setServing(serving);
-  const timer = setInterval(() => {
-    const { ready } = readiness();
-    if (ready !== serving) grpc.setServing(ready);
-    serving = ready;
-  }, READINESS_POLL_MS).unref();
-  return { [Symbol.dispose]: () => clearInterval(timer) };
 }

@@ -1,49 +1,13 @@
 import { z } from 'zod';
+import { Check } from './config-check.ts';
+import { Devices } from './config-devices.ts';
 import { Issuer, Pip, Tokens } from './config-identity.ts';
-import { address, file, ms } from './config-parts.ts';
+import { file, ms } from './config-parts.ts';
+import { OnwardIdentity } from './config-onward.ts';
 import { Policies } from './config-policies.ts';
 import { DEMO_ISSUER, LOOPBACK, refuseRepeats } from './config-rules.ts';
-
-const Tls = z.strictObject({
-  cert_file: file('Certificate chain of this server, PEM.'),
-  key_file: file('Private key of this server, PEM.'),
-  ca_file: file('CA certificates that callers must chain to, PEM: those of `trust_domain`.'),
-  trust_domain: z
-    .string()
-    .min(1)
-    .meta({ description: 'SPIFFE trust domain of the CA; callers of any other are refused.' }),
-  allow: z
-    .array(z.string().startsWith('spiffe://', 'must be a SPIFFE ID, spiffe://…'))
-    .default([])
-    .meta({ description: 'SPIFFE IDs of the callers (PEPs) that may ask. Empty: nobody.' }),
-});
-
-const Grpc = z
-  .strictObject({
-    address: address
-      .default('127.0.0.1:9191')
-      .meta({ description: 'Where the gRPC surface listens; port 0 picks a free one.' }),
-    tls: Tls.optional().meta({ description: 'Mutual TLS. Needed unless `plaintext` is chosen.' }),
-    plaintext: z.boolean().default(false).meta({
-      description: 'Listen without TLS and take any caller. An explicit choice: it is printed at start.',
-    }),
-    max_receive_bytes: z
-      .int()
-      .min(1024)
-      .default(1024 * 1024)
-      .meta({
-        description:
-          'Largest CheckRequest decided on, in bytes; larger ones are denied. Keep the `max_request_bytes` of the PEP below it.',
-      }),
-  })
-  .superRefine((grpc, context) => {
-    if (grpc.tls && grpc.plaintext)
-      context.addIssue({ code: 'custom', path: ['plaintext'], message: 'cannot be true together with tls' });
-    if (!grpc.tls && !grpc.plaintext) {
-      const message = 'is needed: give certificate, key and CA, or choose `plaintext: true` explicitly';
-      context.addIssue({ code: 'custom', path: ['tls'], message });
-    }
-  });
+import { Grpc, Http, Ops, SURFACES, Spiffe, checkSurfaces } from './config-surfaces.ts';
+import { Workloads, checkWorkloads } from './config-workloads.ts';
 
 const Decision = z.strictObject({
   timeout_ms: z
@@ -68,6 +32,15 @@ const Decision = z.strictObject({
     description:
       'Answer faults of ours as error_response, to which Envoy (1.37 on) applies `failure_mode_allow`. Off: they are denies.',
   }),
+  upgrades: z
+    .array(
+      z.string().regex(/^[a-z0-9!#$%&'*+./^_`|~-]+$/, 'must be a protocol in lower case, such as websocket'),
+    )
+    .default([])
+    .meta({
+      description:
+        'Protocols that a request may upgrade its connection to, such as `websocket`; any other upgrade and CONNECT are denied (`upgrade_refused`). What is sent after an upgrade is not decided on.',
+    }),
   cache: z
     .strictObject({
       max_bytes: z
@@ -122,30 +95,20 @@ export const ConfigSchema = z
       description:
         'Demo mode: adds the issuer `demo`, whose tokens `pdp demo token` mints. Only on loopback addresses.',
     }),
+    spiffe: Spiffe.optional().meta({
+      description: 'Our own SPIFFE identity, for mutual TLS on every surface that is not plaintext.',
+    }),
     grpc: Grpc.prefault({}),
-    ops: z
-      .strictObject({
-        address: address
-          .default('127.0.0.1:8282')
-          .meta({ description: 'Where /livez, /readyz, /metrics, /policies and /shadow listen.' }),
-        admin_token_file: file(
-          'File with the token, 32 characters or more, that promotes and rolls back policies. Absent: nobody can, over the API.',
-        ).optional(),
-      })
-      .prefault({}),
+    http: Http.prefault({}),
+    ops: Ops.prefault({}),
     decision: Decision.prefault({}),
+    check: Check.prefault({}),
     policies: Policies.prefault({}),
     issuers: z.array(Issuer).default([]).meta({ description: 'Token issuers.' }),
     tokens: Tokens.prefault({}),
-    devices: z
-      .strictObject({
-        assertion_header: z
-          .string()
-          .regex(/^[a-z0-9-]+$/)
-          .default('x-device-assertion')
-          .meta({ description: 'Header with a signed posture assertion.' }),
-      })
-      .prefault({}),
+    devices: Devices.prefault({}),
+    workloads: Workloads.prefault({}),
+    onward_identity: OnwardIdentity.optional(),
     pips: z.array(Pip).default([]).meta({ description: 'Policy information points.' }),
     audit: Audit.prefault({}),
     telemetry: Telemetry.prefault({}),
@@ -160,15 +123,16 @@ export const ConfigSchema = z
       .prefault({}),
   })
   .superRefine((config, context) => {
-    const addresses = { grpc: config.grpc.address, ops: config.ops.address };
-    for (const [surface, value] of Object.entries(addresses)) {
-      if (!config.demo || LOOPBACK.test(value)) continue;
+    for (const surface of SURFACES) {
+      if (!config.demo || LOOPBACK.test(config[surface].address)) continue;
       context.addIssue({
         code: 'custom',
         path: [surface, 'address'],
         message: 'must be a loopback address in demo mode',
       });
     }
+    checkSurfaces(config, context);
+    checkWorkloads(config, context);
     // The demo issuer takes part in the names: two issuers of one name would share their users.
     const taken = config.demo ? [DEMO_ISSUER] : [];
     refuseRepeats(config.issuers, 'issuers', context, taken);

@@ -46,6 +46,7 @@ export async function ensureDemoIssuer(config: Config): Promise<IssuerConfig> {
     audiences: [AUDIENCE],
     algorithms: ['ES256'],
     types: ['at+jwt'],
+    require_low_s: false,
     skew_s: 0,
     jwks: { file: files.jwks },
     refresh_ms: 60_000,

@@ -40,6 +40,8 @@ export interface Gauges {
   /** Routes whose denies are only logged. */
   readonly observedRoutes: () => number;
   readonly ready: () => boolean;
+  /** Unix ms at which our SVID expires; 0 while none is held. */
+  readonly svidExpiresAt: () => number;
 }
 
 /** The metrics of this process. */
@@ -49,6 +51,8 @@ export interface Metrics {
   encoded(microseconds: number): void;
   policyReload(outcome: 'loaded' | 'refused', slot: SlotName): void;
   shadow(outcome: ShadowOutcome | 'skipped'): void;
+  connectionRefused(surface: string, cause: string): void;
+  svidTaken(): void;
   watch(gauges: Gauges): void;
 }
 
@@ -108,7 +112,26 @@ export function createMetrics(): Metrics {
     encoded: (microseconds) => stages.observe({ stage: 'encode' }, microseconds / 1e6),
     policyReload: (outcome, slot) => reloads.inc({ outcome, slot }),
     shadow: (outcome) => shadows.inc({ outcome }),
+    ...identityMetrics(registers),
     watch: (gauges) => registerGauges(gauges, registers),
+  };
+}
+
+function identityMetrics(registers: Registry[]): Pick<Metrics, 'connectionRefused' | 'svidTaken'> {
+  const refusedConnections = new Counter({
+    name: 'pdp_connections_refused_total',
+    help: 'Connections over mutual TLS that were refused or cut, by surface and by what was wrong.',
+    labelNames: ['surface', 'cause'],
+    registers,
+  });
+  const svids = new Counter({
+    name: 'pdp_svids_taken_total',
+    help: 'X.509-SVIDs of our own that were put in force, the first included.',
+    registers,
+  });
+  return {
+    connectionRefused: (surface, cause) => refusedConnections.inc({ surface, cause }),
+    svidTaken: () => svids.inc(),
   };
 }
 
@@ -135,6 +158,11 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
     'pdp_observed_routes',
     'Routes in observe mode: their denies are logged and let through.',
     gauges.observedRoutes,
+  );
+  add(
+    'pdp_svid_expiry_timestamp_seconds',
+    'When our X.509-SVID expires; 0 while none is held.',
+    () => gauges.svidExpiresAt() / 1000,
   );
   add('pdp_ready', '1 while checks can be decided.', () => Number(gauges.ready()));
 }

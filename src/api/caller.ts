@@ -1,37 +1,65 @@
+import type { Socket } from 'node:net';
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import type { Pep } from '../pdp/access-request.ts';
 import { type Refusal, refuse } from '../pdp/decision.ts';
-import type { WorkloadIdentity } from '../pdp/identity.ts';
-import { uriNames } from '../pdp/subject-alt-name.ts';
+import { type Peer, peerOfCertificate, peerOfSocket } from './peer.ts';
 
-/** Which callers a surface serves. */
-export interface CallerRule {
-  /** The trust domain whose CA the listener trusts: an ID of another one is not vouched for. */
-  readonly trustDomain: string;
-  /** SPIFFE IDs that may ask. Empty: nobody. */
-  readonly allow: readonly string[];
-  /** Reads a SPIFFE ID; `undefined` for what is none. */
-  parse(spiffeId: string): WorkloadIdentity | undefined;
+/** Who is calling, and whether we answer. */
+export interface Caller {
+  /** The connection's address and, on TLS, the workload that was verified when it was made. */
+  readonly pep: Pep;
+  /** Present: the caller is to be denied. */
+  readonly refusal?: Refusal;
 }
 
-/** Who is calling: the connection's address and, on TLS, the workload that its certificate names. */
-export function pepOf(call: ServerUnaryCall<unknown, unknown>, rule: CallerRule | undefined): Pep {
+/**
+ * Names the caller of a gRPC call and refuses (`caller_not_allowed`) who may not ask at `now` (Unix ms). Where `plaintext` was chosen
+ * for the surface, anybody may. Costs two look-ups: the certificate was verified when the connection was made.
+ */
+export function callerOf(
+  call: Pick<ServerUnaryCall<unknown, unknown>, 'getPeer' | 'getAuthContext'>,
+  plaintext: boolean,
+  now: number,
+): Caller {
   const address = call.getPeer();
-  const [spiffeId, ...others] =
-    (rule && uriNames(call.getAuthContext().sslPeerCertificate?.subjectaltname)) ?? [];
-  if (rule === undefined || spiffeId === undefined || others.length > 0) return { address };
-  const workload = rule.parse(spiffeId);
-  return workload === undefined ? { address } : { address, workload };
+  if (plaintext) return { pep: { address } };
+  return verifiedCaller(address, peerOfCertificate(call.getAuthContext().sslPeerCertificate), now);
 }
 
-/** Refuses callers outside of the rule. No rule: the listener is plaintext, by explicit choice, and takes anybody. */
-export function checkCaller({ workload }: Pep, rule: CallerRule | undefined): Refusal | undefined {
-  if (!rule) return undefined;
-  if (workload === undefined)
-    return refuse('caller_not_allowed', 'the certificate of the caller does not hold exactly one SPIFFE ID');
-  if (workload.trustDomain !== rule.trustDomain)
-    return refuse('caller_not_allowed', `${workload.id} is not of trust domain ${rule.trustDomain}`);
-  return rule.allow.includes(workload.id)
-    ? undefined
-    : refuse('caller_not_allowed', `${workload.id} is not on the allow list of this surface`);
+/** As {@link callerOf}, for a service with an allow list of its own: only who is not verified, or not any more, is refused. */
+export function knownCallerOf(
+  call: Pick<ServerUnaryCall<unknown, unknown>, 'getPeer' | 'getAuthContext'>,
+  plaintext: boolean,
+  now: number,
+): Caller {
+  const address = call.getPeer();
+  if (plaintext) return { pep: { address } };
+  const peer = peerOfCertificate(call.getAuthContext().sslPeerCertificate);
+  return verifiedCaller(address, peer && { ...peer, allowed: true }, now);
+}
+
+/** As {@link callerOf}, of an HTTP request by the connection it came on. */
+export function callerOn(socket: Socket, plaintext: boolean, now: number): Caller {
+  const address = `${socket.remoteAddress}:${socket.remotePort}`;
+  return plaintext ? { pep: { address } } : verifiedCaller(address, peerOfSocket(socket), now);
+}
+
+function verifiedCaller(address: string, peer: Peer | undefined, now: number): Caller {
+  if (!peer)
+    return { pep: { address }, refusal: refuse('caller_not_allowed', 'the caller was not verified') };
+  const refusal = peerRefusal(peer, now);
+  return { pep: { address, workload: peer.svid.identity }, ...(refusal && { refusal }) };
+}
+
+/** Why a verified peer may not ask at `now` (Unix ms): its certificate has expired meanwhile, or it is not on the allow list. */
+function peerRefusal({ svid, allowed }: Peer, now: number): Refusal | undefined {
+  const { id } = svid.identity;
+  if (now >= svid.notAfter) {
+    const at = new Date(svid.notAfter).toISOString();
+    return refuse(
+      'caller_not_allowed',
+      `the certificate of ${id} expired at ${at}, while its connection lived`,
+    );
+  }
+  return allowed ? undefined : refuse('caller_not_allowed', `${id} is not on the allow list of this surface`);
 }

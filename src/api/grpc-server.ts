@@ -1,24 +1,22 @@
-import { readFileSync } from 'node:fs';
+import type { TLSSocket } from 'node:tls';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
+import { DECISION_SERVICE } from './decision-service/definition.ts';
+import type { DecisionService } from './decision-service/service.ts';
 import { type ExtAuthzService, EXT_AUTHZ_SERVICE } from './ext-authz/service.ts';
 import { loadPackageDefinition } from './protos.ts';
-
-/** Files of a TLS listener. The CA is that of one trust domain. */
-export interface TlsFiles {
-  readonly certFile: string;
-  readonly keyFile: string;
-  readonly caFile: string;
-}
+import { type TlsListener, type TlsSettings, startTlsListener } from './tls-listener.ts';
 
 /** How the gRPC surface listens. */
 export interface GrpcServerOptions {
   /** `host:port`; port 0 picks a free one. */
   readonly address: string;
   /** Absent: plaintext, which configuration demands to be said explicitly. */
-  readonly tls?: TlsFiles;
+  readonly tls?: TlsSettings;
   readonly maxReceiveBytes: number;
+  /** Serves applications beside the PEPs; absent: nobody does. */
+  readonly decisions?: Pick<DecisionService, 'handlers' | 'interceptor'>;
 }
 
 /** A bound gRPC server. */
@@ -31,9 +29,12 @@ export interface GrpcServer {
   stop(graceMs: number): Promise<void>;
 }
 
-const SERVICES = ['', 'envoy.service.auth.v3.Authorization'];
+const SERVICES = ['', 'envoy.service.auth.v3.Authorization', 'pdp.v1.DecisionService'];
 
-/** Binds the gRPC surface: ext_authz, `grpc.health.v1` and reflection. Rejects where the address or the TLS files cannot be used. */
+/**
+ * Binds the gRPC surface: ext_authz, the decision service, `grpc.health.v1` and reflection, over mutual TLS or in plaintext. Rejects where the address
+ * cannot be bound, and as {@link startTlsListener} does.
+ */
 export async function startGrpcServer(
   service: ExtAuthzService,
   options: GrpcServerOptions,
@@ -41,35 +42,50 @@ export async function startGrpcServer(
   const server = new Server({
     // What is too long is to be denied and recorded, so the transport lets more pass than is decided on. What it cuts is an RPC error.
     'grpc.max_receive_message_length': 4 * options.maxReceiveBytes,
-    interceptors: [service.interceptor],
+    interceptors: [service.interceptor, ...(options.decisions ? [options.decisions.interceptor] : [])],
   });
   server.addService(EXT_AUTHZ_SERVICE, service.handlers);
+  if (options.decisions) server.addService(DECISION_SERVICE, options.decisions.handlers);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, 'NOT_SERVING'])));
   health.addToServer(server);
   new ReflectionService(loadPackageDefinition()).addToServer(server);
-  const host = options.address.slice(0, options.address.lastIndexOf(':'));
-  const port = await bind(server, options);
+  const { address, listener } = await bind(server, options);
   return {
-    address: `${host}:${port}`,
+    address,
     setServing(serving) {
       for (const name of SERVICES) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
     },
     async stop(graceMs) {
+      listener?.refuseNew();
       const watchdog = setTimeout(() => server.forceShutdown(), graceMs);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(watchdog);
+      await listener?.[Symbol.asyncDispose]();
     },
   };
 }
 
-function bind(server: Server, { address, tls }: GrpcServerOptions): Promise<number> {
-  const credentials = tls ? tlsCredentials(tls) : ServerCredentials.createInsecure();
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, port) => (error ? reject(error) : resolve(port)));
-  });
+async function bind(
+  server: Server,
+  { address, tls }: GrpcServerOptions,
+): Promise<{ readonly address: string; readonly listener?: TlsListener }> {
+  if (!tls) return { address: await bindPlaintext(server, address) };
+  const accept = (socket: TLSSocket) => {
+    // One injector for each connection: it is how a single one can be told to go away.
+    const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    socket.once('close', () => injector.destroy());
+    injector.injectConnection(socket);
+    return { retire: (graceMs: number) => injector.drain(graceMs) };
+  };
+  const listener = await startTlsListener({ surface: 'grpc', address, protocol: 'h2', ...tls, accept });
+  return { address: listener.address, listener };
 }
 
-function tlsCredentials({ caFile, certFile, keyFile }: TlsFiles): ServerCredentials {
-  const pair = { cert_chain: readFileSync(certFile), private_key: readFileSync(keyFile) };
-  return ServerCredentials.createSsl(readFileSync(caFile), [pair], true);
+async function bindPlaintext(server: Server, address: string): Promise<string> {
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+  return `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
 }

@@ -1,7 +1,14 @@
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { ShadowReport } from '../pdp/shadow-report.ts';
 import { PdpError } from '../pdp/errors.ts';
+import type { Clock } from '../pdp/ports.ts';
+import { callerOn } from './caller.ts';
+import {
+  HTTP_LIMITS,
+  type HttpListener,
+  type HttpListenerOptions,
+  startHttpListener,
+} from './http-listener.ts';
 import { type Gate, OpsRefusal, readDigest, rolloutRefusal } from './ops-admin.ts';
 import { shadowPage } from './shadow-page.ts';
 
@@ -29,9 +36,8 @@ export interface Rollout {
 }
 
 /** What the ops surface shows. */
-export interface OpsParts {
-  /** `host:port`; port 0 picks a free one. */
-  readonly address: string;
+export interface OpsParts extends Omit<HttpListenerOptions, 'surface'> {
+  readonly clock: Clock;
   readiness(): Readiness;
   /** Metrics in the Prometheus text format. */
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
@@ -39,39 +45,22 @@ export interface OpsParts {
   readonly gate: Gate;
 }
 
-/** A bound ops server. */
-export interface OpsServer extends AsyncDisposable {
-  /** `host:port` as bound. */
-  readonly address: string;
-}
-
 /**
  * Serves `/livez` (the event loop turns), `/readyz` (we can decide), `/metrics`, `/policies`, `/shadow` and `/shadow.html`, and takes
- * promotions and rollbacks of policies. Rejects where the address cannot be bound.
+ * promotions and rollbacks of policies. Over mutual TLS, callers that are not on the allow list get 403. Rejects where the address cannot
+ * be bound, and as `startTlsListener` does.
  */
-export async function startOpsServer(parts: OpsParts): Promise<OpsServer> {
+export async function startOpsServer(parts: OpsParts): Promise<HttpListener> {
   const routes = routesOf(parts);
-  const server = createServer((request, response) => {
+  const server = createServer(HTTP_LIMITS, (request, response) => {
+    const { refusal } = callerOn(request.socket, parts.tls === undefined, parts.clock.now());
+    if (refusal) return send(response, text(403, refusal.detail ?? refusal.refusal));
     answer(routes, request).then(
       (sent) => send(response, sent),
       (error: unknown) => send(response, refusalOf(error)),
     );
   });
-  // An operator's request is small: whoever takes longer holds a connection open.
-  server.requestTimeout = 10_000;
-  const split = parts.address.lastIndexOf(':');
-  const host = parts.address.slice(0, split);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(Number(parts.address.slice(split + 1)), host.replace(/^\[|\]$/g, ''), resolve);
-  });
-  return {
-    address: `${host}:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
+  return await startHttpListener(server, { ...parts, surface: 'ops' });
 }
 
 interface Sent {

@@ -17,19 +17,27 @@ export function problemDetails(id: string, decision: Deny): string {
   });
 }
 
-/** The `WWW-Authenticate` challenge of a deny (RFC 6750 §3, RFC 9470 §3), where its reason has one. */
-export function wwwAuthenticate(decision: Deny, realm: string): string | undefined {
-  const status: WireStatus = STATUS[decision.reason];
-  if (status.challenge === undefined) return undefined;
+/**
+ * The `WWW-Authenticate` challenge of a deny (RFC 6750 §3, RFC 9470 §3, RFC 9449 §7.1), where its reason has one. A proof that is not accepted
+ * is answered for the scheme DPoP; everything else for Bearer, and where `dpopAlgorithms` are accepted for DPoP too. Nonces are not
+ * offered.
+ */
+export function wwwAuthenticate(
+  decision: Deny,
+  realm: string,
+  dpopAlgorithms: readonly string[] = [],
+): string | undefined {
+  const { challenge, message }: WireStatus = STATUS[decision.reason];
+  if (challenge === undefined) return undefined;
   const parts = [`realm="${realm}"`];
-  if (status.challenge !== '') {
-    parts.push(
-      `error="${status.challenge}"`,
-      `error_description="${quotable(decision.message ?? status.message)}"`,
-    );
+  if (challenge !== '') {
+    parts.push(`error="${challenge}"`, `error_description="${quotable(decision.message ?? message)}"`);
   }
   if (decision.advice?.acrValues !== undefined) parts.push(`acr_values="${decision.advice.acrValues}"`);
-  return `Bearer ${parts.join(', ')}`;
+  const algorithms = dpopAlgorithms.length === 0 ? [] : [`algs="${dpopAlgorithms.join(' ')}"`];
+  if (challenge === 'invalid_dpop_proof') return `DPoP ${[...parts, ...algorithms].join(', ')}`;
+  const bearer = `Bearer ${parts.join(', ')}`;
+  return algorithms.length === 0 ? bearer : `${bearer}, DPoP ${[parts[0], ...algorithms].join(', ')}`;
 }
 
 function quotable(text: string): string {

@@ -1,6 +1,12 @@
 import type { Decision } from '../pdp/decision.ts';
 import { type EntityUid, uidText } from '../pdp/evaluation.ts';
-import type { DeviceIdentity, Identities, WorkloadIdentity } from '../pdp/identity.ts';
+import {
+  type DeviceIdentity,
+  type Identities,
+  type VerifiedToken,
+  type WorkloadIdentity,
+  isMutualTls,
+} from '../pdp/identity.ts';
 import type { DecisionTrace } from '../pdp/trace.ts';
 import { capped, cappedOrNull, integerOrNull, timestampText } from './json-value.ts';
 
@@ -42,8 +48,8 @@ const SHORTER: readonly Limits[] = [
  * One line of the decision log, without line feed, for one answer (design §9).
  *
  * Built from an allow list of typed fields in a fixed order: there is no path from headers, bodies, query strings or token
- * text to it. Absent values are `null`, so that every record has every field; `policy_errors` and `truncated` are there only
- * where they say something.
+ * text to it. Absent values are `null`, so that every record has every field; `policy_errors`, `truncated`, `evidence` and what few
+ * requests have of further workloads are there only where they say something.
  */
 export function recordLine(trace: DecisionTrace, options: RecordOptions, index = 0): string {
   return recordHead(options.log) + index + recordTail(trace, options);
@@ -89,18 +95,22 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     decision: decision.verdict === 'permit' ? 'ALLOW' : 'DENY',
     enforced: trace.enforced ?? !(decision.verdict === 'deny' && decision.enforced === false),
     shadow_of: trace.shadowOf,
+    // An explanation was asked for; nobody acts on the decision.
+    explained: trace.explained,
+    batch: trace.batch,
+    // What only the caller says, where it may: names, never values.
+    asserted: asserted(trace, limits),
     reason: decision.reason,
     // What the client was told, and what only operators are.
     message: decision.verdict === 'deny' ? cappedOrNull(decision.message, text) : null,
     detail: decision.verdict === 'deny' ? cappedOrNull(decision.detail, text) : null,
+    // Fingerprint of the token that was refused.
+    evidence: decision.verdict === 'deny' ? decision.evidence : undefined,
     policies: firstOf(decision.policies, limits),
     policy_errors: errors === undefined || errors.length === 0 ? undefined : firstOf(errors, limits),
     stage: trace.stage,
     surface: trace.surface,
-    source_identity: workload(identities?.source, text),
-    destination_identity: workload(identities?.destination, text),
-    // As policies see it: the source proved a SPIFFE ID to the PEP.
-    mtls: identities === undefined ? null : identities.source !== undefined,
+    ...workloads(identities, limits),
     method: cappedOrNull(canonical?.method ?? http?.method, 64),
     path: cappedOrNull(canonical?.path, limits.path),
     path_raw: http === undefined ? null : rawPath(http.path, canonical?.path, Math.min(1024, limits.path)),
@@ -133,8 +143,42 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
   };
 }
 
+function asserted(
+  { asked, request, explained }: DecisionTrace,
+  limits: Limits,
+): readonly string[] | undefined {
+  if (asked) return firstOf(asked.asserted, limits).map((name) => capped(name, limits.text));
+  return explained && request ? ['request'] : undefined;
+}
+
 function firstOf(items: readonly string[], { items: max }: Limits): readonly string[] {
   return items.length <= max ? items : items.slice(0, max);
+}
+
+function workloads(identities: Identities | undefined, limits: Limits): object {
+  const { origin, claimedSources, certificate, destination } = identities ?? {};
+  const { text } = limits;
+  return {
+    source_identity: source(identities, text),
+    origin_identity: origin && { ...workload(origin, text), evidence: origin.evidence },
+    claimed_sources: claimedSources && firstOf(claimedSources, limits).map((name) => capped(name, text)),
+    source_certificate: certificate && capped(certificate.fingerprint, text),
+    destination_identity: workload(destination, text),
+    // As policies see it: the source proved a SPIFFE ID by mutual TLS.
+    mtls: identities === undefined ? null : isMutualTls(identities.source),
+  };
+}
+
+function source(identities: Identities | undefined, max: number): object | null {
+  const { source: proven, certificate } = identities ?? {};
+  if (proven === undefined) return null;
+  // The certificate of the connection says nothing about the bearer of a token.
+  const issuer = isMutualTls(proven) ? certificate?.issuer : undefined;
+  return {
+    ...workload(proven, max),
+    evidence: proven.evidence,
+    certificate_issuer: issuer === undefined ? undefined : capped(issuer, max),
+  };
 }
 
 function workload(identity: WorkloadIdentity | undefined, max: number): object | null {
@@ -177,7 +221,16 @@ function token(identities: Identities | undefined, max: number): object | null {
     iat: integerOrNull(user.token.issuedAt),
     exp: integerOrNull(user.token.expiresAt),
     state,
+    // What the sender has proven to hold, and who acts for the user: only where the token says so.
+    bound: boundTo(user.token),
+    act: user.token.actors?.slice(0, 8).map((actor) => capped(actor, max)),
   };
+}
+
+function boundTo({ confirmation }: VerifiedToken): readonly string[] | undefined {
+  if (confirmation === undefined) return undefined;
+  const { certificate, key } = confirmation;
+  return [...(certificate === undefined ? [] : ['certificate']), ...(key === undefined ? [] : ['dpop'])];
 }
 
 /** Where the facts came from and how old they were, and which sources were left out. Not what they said: that is in `entities`. */

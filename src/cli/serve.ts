@@ -1,7 +1,10 @@
 import { once } from 'node:events';
 import { relative } from 'node:path';
+import type { Logger } from 'pino';
 import { type App, startApp } from '../compose.ts';
+import { plaintextSurfaces } from '../compose-surfaces.ts';
 import { LOOPBACK } from '../config-rules.ts';
+import { isPlaintext } from '../config-surfaces.ts';
 import type { Config } from '../config.ts';
 import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
 import { createLogger } from '../telemetry.ts';
@@ -27,21 +30,30 @@ export const serve: Command = {
     const started = performance.now();
     const config = configFor(values.config, terminal);
     const log = createLogger(config.telemetry.log_level);
-    if (config.grpc.plaintext)
-      log.warn(
-        { address: config.grpc.address },
-        'the gRPC surface is PLAINTEXT and takes any caller, as configured',
-      );
-    if (config.ops.admin_token_file !== undefined && !LOOPBACK.test(config.ops.address))
+    for (const name of plaintextSurfaces(config))
+      if (name === 'grpc' || !LOOPBACK.test(config[name].address))
+        log.warn(
+          { surface: name, address: config[name].address },
+          `the ${name} surface is PLAINTEXT and takes any caller, as configured`,
+        );
+    const tokenInTheOpen = isPlaintext('ops', config.ops) && !LOOPBACK.test(config.ops.address);
+    if (config.ops.admin_token_file !== undefined && tokenInTheOpen)
       log.warn(
         { address: config.ops.address },
         'the admin token crosses the network in PLAINTEXT, as configured',
       );
+    warnOfPlaintextQuestions(config, log);
     // From the start: whoever asks to stop before we are ready is heard as well.
     const stopping = Promise.race(
       ['SIGTERM', 'SIGINT'].map(async (name) => [name, await once(process, name)]),
     );
-    const app = await startApp(config, log);
+    const abandoned = new AbortController();
+    void stopping.then(() => abandoned.abort());
+    const app = await startApp(config, log, abandoned.signal).catch((error: unknown) => {
+      if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
+      log.info({}, 'stopped before serving');
+    });
+    if (!app) return EXIT.ok;
     const startMs = Math.round(performance.now() - started);
     log.info({ ...app.addresses, snapshot: app.policies.current()?.digest, start_ms: startMs }, 'serving');
     terminal.out(banner(config, app, configPath(values.config)));
@@ -56,11 +68,25 @@ export const serve: Command = {
   },
 };
 
+/** What is said to a caller that nobody knows is a choice to be seen. */
+function warnOfPlaintextQuestions({ check, grpc }: Config, log: Logger): void {
+  if (!isPlaintext('grpc', grpc)) return;
+  const { plaintext_callers: anybody, explain } = check;
+  if (anybody)
+    log.warn({ ...anybody }, 'whoever reaches the gRPC surface may ask the decision service, as configured');
+  if (explain.plaintext)
+    log.warn({}, 'whoever reaches the gRPC surface may have EXPLANATIONS of any decision, as configured');
+}
+
 function banner(config: Config, { addresses, policies }: App, file: string | undefined): string {
+  const scheme = (name: 'http' | 'ops') => (isPlaintext(name, config[name]) ? 'http' : 'https');
   const lines = [
     'cedar-pdp is serving',
-    `  gRPC      ${addresses.grpc}   ext_authz v3, health, reflection${config.grpc.plaintext ? '   (PLAINTEXT)' : ''}`,
-    `  ops       http://${addresses.ops}   /livez /readyz /metrics /policies`,
+    `  gRPC      ${addresses.grpc}   ext_authz v3, health, reflection   (${isPlaintext('grpc', config.grpc) ? 'PLAINTEXT' : 'mutual TLS'})`,
+    ...(addresses.http === undefined
+      ? []
+      : [`  http      ${scheme('http')}://${addresses.http}   /.well-known/jwks.json`]),
+    `  ops       ${scheme('ops')}://${addresses.ops}   /livez /readyz /metrics /policies`,
     ...policyLines(policies),
     `  log       ${relative('', config.audit.dir) || '.'}`,
   ];

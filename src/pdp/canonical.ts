@@ -1,7 +1,9 @@
-import type { AccessRequest } from './access-request.ts';
-import { type Refusal, isRefusal, refuse } from './decision.ts';
+import type { AccessRequest, HttpRequest } from './access-request.ts';
+import { type Refusal, refuse } from './decision.ts';
+import { checkHeaders, checkPseudoHeaders } from './canonical-headers.ts';
 import { asciiLowerCase } from './header-fields.ts';
 import { canonicalIp } from './ip-address.ts';
+import { checkUpgrade } from './upgrade.ts';
 
 /** The one reading of a request's address that policies, caches and records use. */
 export interface CanonicalRequest {
@@ -15,25 +17,48 @@ export interface CanonicalRequest {
 const MAX_PATH_LENGTH = 8192;
 const MAX_HOST_LENGTH = 262;
 
+/** What a deployment lets through that is refused by default. */
+export interface CanonicalOptions {
+  /** Protocols that requests may upgrade to, in lower case; none where not given. */
+  readonly upgrades?: readonly string[];
+}
+
 /**
  * Reads method, path and host in the one canonical way, or refuses what could be read in two.
  *
  * No URL library is involved: they fold `..`, `\` and `//`, which is how decision points came to disagree with backends
  * (CVE-2026-26205, CVE-2026-42274, CVE-2021-31920).
  */
-export function canonicalise(request: AccessRequest): CanonicalRequest | Refusal {
-  const { method } = request.http;
-  const scheme = request.http.scheme.toLowerCase();
+export function canonicalise(
+  { http }: AccessRequest,
+  { upgrades = [] }: CanonicalOptions = {},
+): CanonicalRequest | Refusal {
+  const { method } = http;
+  const scheme = asciiLowerCase(http.scheme);
   if (!/^[A-Z][A-Z0-9_-]{0,31}$/.test(method))
     return refuse('request_malformed', 'the method is not an upper-case HTTP token');
   if (!['', 'http', 'https'].includes(scheme))
     return refuse('request_malformed', 'the scheme is neither http nor https');
-  const path = canonicalPath(request.http.path);
+  const upgrade = checkUpgrade(http, upgrades);
+  if (upgrade) return upgrade;
+  const path = canonicalPath(http.path);
   if (typeof path !== 'string') return path;
-  const host = canonicalHost(request.http.host, scheme);
+  const host = canonicalHost(http.host, scheme);
   if (typeof host !== 'string') return host;
-  const headers = checkHeaderNames(request);
-  return headers !== undefined && isRefusal(headers) ? headers : { method, path, host };
+  return (
+    checkGrpcPath(http, path) ?? checkPseudoHeaders(http) ?? checkHeaders(http) ?? { method, path, host }
+  );
+}
+
+/**
+ * gRPC servers compare the bytes of `:path` with `/package.Service/Method`: there is no other spelling of a method. A prefix is
+ * the PEP's to take off.
+ */
+function checkGrpcPath({ headers, path }: HttpRequest, canonical: string): Refusal | undefined {
+  const isGrpc = headers.values('content-type').some((type) => /^application\/grpc(?:$|[+; ])/i.test(type));
+  return isGrpc && (path !== canonical || !/^(?:\/[^/%]+){2,}$/.test(path))
+    ? refuse('path_ambiguous', "the path of a gRPC request is not exactly '/package.Service/Method'")
+    : undefined;
 }
 
 /** Canonical path without query, or `path_ambiguous`. Idempotent on its results. */
@@ -47,8 +72,8 @@ export function canonicalPath(raw: string): string | Refusal {
   if (!/^[!-~]*$/.test(raw))
     return refuse('path_ambiguous', 'the path holds a space, a control or a non-ASCII character');
   if (raw.includes('#')) return refuse('path_ambiguous', "the path holds a fragment '#'");
-  if (/[;\\"<>^`{|}]/.test(path))
-    return refuse('path_ambiguous', 'the path holds one of ; \\ " < > ^ ` { | }');
+  if (/[;\\"<>[\]^`{|}]/.test(path))
+    return refuse('path_ambiguous', 'the path holds one of ; \\ " < > [ ] ^ ` { | }');
   if (path.includes('//')) return refuse('path_ambiguous', "the path holds an empty segment '//'");
   const decoded = normaliseEscapes(path);
   if (typeof decoded !== 'string') return decoded;
@@ -57,9 +82,15 @@ export function canonicalPath(raw: string): string | Refusal {
   return decoded;
 }
 
-const UNRESERVED = /[A-Za-z0-9._~-]/;
+/** What stands for itself in a path (RFC 3986 §3.3 pchar), but for ';'. */
+const PLAIN = /[A-Za-z0-9._~!$&'()*+,=:@-]/;
 
-/** RFC 3986 §6.2.2: unreserved characters decoded, hex in upper case; refuses escapes that a backend might decode to structure. */
+/**
+ * RFC 3986 §6.2.2: hex in upper case, and decoded what may stand unescaped. That is more than the unreserved characters: to all but
+ * a few backends `%3A` and `:` are one path, and a policy about `/v1/things:delete` must not miss the other spelling. What is
+ * left escaped cannot be written otherwise, so two canonical paths never decode to one. Refuses escapes that a backend might decode
+ * to structure.
+ */
 function normaliseEscapes(path: string): string | Refusal {
   if (!path.includes('%')) return path;
   let ambiguous: string | undefined;
@@ -74,7 +105,7 @@ function normaliseEscapes(path: string): string | Refusal {
     if ('/\\;?#'.includes(character)) ambiguous ??= `the path holds an encoded '${character}'`;
     if (character === '%' && /^[0-9A-Fa-f]{2}/.test(path.slice(offset + 3)))
       ambiguous ??= 'the path is encoded twice';
-    return UNRESERVED.test(character) ? character : `%${digits.toUpperCase()}`;
+    return PLAIN.test(character) ? character : `%${digits.toUpperCase()}`;
   });
   // Overlong forms such as %c0%af are a '/' to lenient decoders and nothing to strict ones.
   if (ambiguous === undefined && !isUtf8Escaped(result))
@@ -113,23 +144,6 @@ export function canonicalHost(raw: string, scheme: string): string | Refusal {
   if (port === 0 || port > 65_535) return refuse('host_ambiguous', 'the port of the host is out of range');
   const isDefault = (scheme === 'https' && port === 443) || (scheme === 'http' && port === 80);
   return isDefault ? lower : `${lower}:${port}`;
-}
-
-const HEADER_NAME = /^:?[a-z0-9!#$%&'*+.^_`|~-]+$/;
-const MAX_HEADERS = 200;
-
-/**
- * Refuses header names that are not plain lower-case tokens after Envoy's own lower-casing, and more names than any honest
- * client sends. Which fields must be single is each consumer's own rule.
- */
-function checkHeaderNames(request: AccessRequest): Refusal | undefined {
-  const { headers } = request.http;
-  if (headers.size > MAX_HEADERS) return refuse('header_ambiguous', `more than ${MAX_HEADERS} header fields`);
-  for (const name of headers.names()) {
-    if (!HEADER_NAME.test(name))
-      return refuse('header_ambiguous', 'a header name holds characters outside of RFC 9110 tokens');
-  }
-  return undefined;
 }
 
 /** The single value of a security-relevant header. `undefined`: absent. Refuses duplicates and `_` spellings of the name. */

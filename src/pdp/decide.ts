@@ -1,8 +1,9 @@
 import type { CallScope } from './call-scope.ts';
-import { canonicalise } from './canonical.ts';
+import { type CanonicalOptions, canonicalise } from './canonical.ts';
 import type { AccessRequest } from './access-request.ts';
 import { type Decision, type Refusal, denyFor, isRefusal, refuse } from './decision.ts';
 import { GROUP_TYPES } from './entities.ts';
+import type { EntityQuestion } from './entity-question.ts';
 import { messageOf, refusalOf } from './errors.ts';
 import type { AttributeSource, Clock, Observer, PolicySnapshotSource, Recorder } from './ports.ts';
 import { type Authenticators, createAuthenticate } from './stages/authenticate.ts';
@@ -10,10 +11,12 @@ import { bind } from './stages/bind.ts';
 import { type Concluding, createConclude } from './stages/conclude.ts';
 import { type Evaluating, createEvaluate } from './stages/evaluate.ts';
 import { createGather } from './stages/gather.ts';
-import type { DecisionTrace, Envelope, Evaluated, Received, Stage } from './trace.ts';
+import type { PolicySnapshot } from './policy-snapshot.ts';
+import type { Asked, DecisionTrace, Envelope, Evaluated, Reached, Received, Stage } from './trace.ts';
 
 /** What a decision point is made of. */
-export interface DecisionPointParts extends Authenticators, Omit<Evaluating, 'clock'>, Concluding {
+export interface DecisionPointParts
+  extends Authenticators, CanonicalOptions, Omit<Evaluating, 'clock'>, Concluding {
   readonly clock: Clock;
   readonly snapshots: PolicySnapshotSource;
   readonly sources: readonly AttributeSource[];
@@ -25,10 +28,17 @@ export interface DecisionPointParts extends Authenticators, Omit<Evaluating, 'cl
 export interface Incoming {
   readonly envelope: Envelope;
   /** The decoded question, or why it could not be decoded. */
-  readonly question: AccessRequest | Refusal;
+  readonly question: AccessRequest | EntityQuestion | Refusal;
+  /** The snapshot to decide by; absent: the one in force when `gather` begins. */
+  readonly snapshot?: PolicySnapshot | undefined;
   readonly scope: CallScope;
   /** Microseconds that decoding took. */
   readonly decodeUs: number;
+  /**
+   * What the protocol has to make of a permit before it can be answered. A refusal makes a deny of it, which is then what is
+   * recorded.
+   */
+  readonly complete?: (permitted: DecisionTrace) => Refusal | undefined;
 }
 
 /** Decides and records; everything between a protocol's `decode` and `encode`. */
@@ -49,15 +59,15 @@ export function createDecisionPoint(parts: DecisionPointParts): DecisionPoint {
     async decide(incoming) {
       const walk = new Walk(incoming, parts.clock);
       const received = await walk.through('decode', incoming.envelope, (envelope) =>
-        receive(envelope, incoming.question),
+        receive(envelope, incoming.question, parts),
       );
       const authenticated = await walk.through('authenticate', received, stages.authenticate);
       const informed = await walk.through('gather', authenticated, (value) =>
-        stages.gather(value, incoming.scope),
+        stages.gather(value, incoming.scope, incoming.snapshot),
       );
       const bound = await walk.through('bind', informed, bind);
       const evaluated = await walk.through('evaluate', bound, stages.evaluate);
-      const trace = walk.conclude(evaluated, stages.conclude);
+      const trace = walk.complete(walk.conclude(evaluated, stages.conclude), incoming.complete);
       const recorded = await walk.record(trace, parts.recorder);
       tell(parts.observer, recorded);
       return recorded;
@@ -74,10 +84,24 @@ function tell(observer: Observer, trace: DecisionTrace): void {
   }
 }
 
-function receive(envelope: Envelope, question: AccessRequest | Refusal): Received | Refusal {
+function receive(
+  envelope: Envelope,
+  question: AccessRequest | EntityQuestion | Refusal,
+  options: CanonicalOptions,
+): Received | Asked | Refusal {
   if (isRefusal(question)) return question;
-  const canonical = canonicalise(question);
+  if (!isHttp(question)) return { ...envelope, asked: question };
+  const canonical = canonicalise(question, options);
   return isRefusal(canonical) ? canonical : { ...envelope, request: question, canonical };
+}
+
+function isHttp(question: AccessRequest | EntityQuestion): question is AccessRequest {
+  return 'http' in question;
+}
+
+function begun(envelope: Envelope, question: AccessRequest | EntityQuestion | Refusal): Reached {
+  if (isRefusal(question)) return envelope;
+  return isHttp(question) ? { ...envelope, request: question } : { ...envelope, asked: question };
 }
 
 /** One check on its way through the stages: what is known so far, and how long each stage took. */
@@ -85,14 +109,14 @@ class Walk {
   readonly #clock: Clock;
   readonly #scope: CallScope;
   readonly #timings: Partial<Record<Stage, number>>;
-  #reached: Envelope & Partial<Evaluated>;
+  #reached: Reached;
   #stage: Stage = 'decode';
 
   constructor({ envelope, question, scope, decodeUs }: Incoming, clock: Clock) {
     this.#clock = clock;
     this.#scope = scope;
     this.#timings = { decode: decodeUs };
-    this.#reached = isRefusal(question) ? envelope : { ...envelope, request: question };
+    this.#reached = begun(envelope, question);
   }
 
   /** Runs a stage on the value of the one before. A refusal passes through; a fault becomes one. */
@@ -122,7 +146,29 @@ class Walk {
     else decision = this.#concluded(evaluated, run);
     this.#time('conclude', started);
     const latencyUs = (this.#clock.monotonic() - this.#reached.startedAt) * 1000;
-    return { ...this.#reached, decision, stage: this.#stage, timings: this.#timings, latencyUs };
+    const explained = this.#reached.explained && ({ enforced: false } as const);
+    return {
+      ...this.#reached,
+      ...explained,
+      decision,
+      stage: this.#stage,
+      timings: this.#timings,
+      latencyUs,
+    };
+  }
+
+  /** Has the protocol complete a permit. */
+  complete(trace: DecisionTrace, run: Incoming['complete']): DecisionTrace {
+    if (!run || trace.decision.verdict !== 'permit') return trace;
+    const started = this.#clock.monotonic();
+    let refusal: Refusal | undefined;
+    try {
+      refusal = run(trace);
+    } catch (error) {
+      refusal = refusalOf(error);
+    }
+    this.#time('conclude', started);
+    return refusal ? { ...trace, decision: denyFor(refusal, trace.decision.snapshot) } : trace;
   }
 
   #concluded(evaluated: Evaluated, run: (value: Evaluated) => Decision): Decision {

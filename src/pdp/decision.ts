@@ -72,6 +72,8 @@ export type Reason = DenyReason | typeof PERMIT_REASON;
 export interface Refusal {
   readonly refusal: DenyReason;
   readonly detail?: string;
+  /** Fingerprint (`sha256:<base64url>`) of the evidence that was refused, so that it can be found again; never the evidence. */
+  readonly evidence?: string;
 }
 
 /** Makes a {@link Refusal}. */
@@ -122,6 +124,8 @@ export interface Deny extends Concluded {
   readonly message?: string;
   /** What the operator should know; never sent to the client. */
   readonly detail?: string;
+  /** Fingerprint of the evidence that was refused; see {@link Refusal}. */
+  readonly evidence?: string;
   readonly advice?: Advice;
   /** The route is in observe mode: the deny is recorded, and the request let through. */
   readonly enforced?: false;
@@ -142,6 +146,7 @@ export function denyFor(refusal: Refusal, snapshot?: string): Deny {
     reason: refusal.refusal,
     policies: [],
     ...(refusal.detail !== undefined && { detail: refusal.detail }),
+    ...(refusal.evidence !== undefined && { evidence: refusal.evidence }),
     ...(snapshot !== undefined && { snapshot }),
   };
 }

@@ -127,12 +127,13 @@ function referencesIn(value: CedarValue | undefined): EntityUid[] {
   return Object.values(value).flatMap((item) => referencesIn(item));
 }
 
-/** Facts about one subject, merged; a later source does not overwrite an earlier one. */
+/** Facts about one party or object, merged; a later source does not overwrite an earlier one. */
 export function factsAbout(
   facts: readonly AttributeFact[],
   subject: AttributeSubject,
+  subjectId: string,
 ): { readonly attributes: AttributeRecord; readonly groups: readonly EntityUid[] } {
-  const about = facts.filter((fact) => fact.subject === subject);
+  const about = facts.filter((fact) => fact.subject === subject && fact.subjectId === subjectId);
   const type = GROUP_TYPES[subject];
   const groups = type === undefined ? [] : about.flatMap((fact) => fact.groups).map((id) => ({ type, id }));
   return {

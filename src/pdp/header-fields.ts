@@ -6,7 +6,9 @@
  */
 export class HeaderFields {
   readonly #fields = new Map<string, string[]>();
-  readonly #folded = new Set<string>();
+  /** How many fields become a name when '_' is folded to '-'. */
+  readonly #folded = new Map<string, number>();
+  #fieldCount = 0;
   readonly joined: boolean;
 
   constructor(fields: Iterable<readonly [name: string, value: string]>, joined: boolean) {
@@ -14,10 +16,17 @@ export class HeaderFields {
     for (const [name, value] of fields) {
       const key = asciiLowerCase(name);
       const values = this.#fields.get(key);
+      this.#fieldCount += 1;
       if (values) values.push(value);
-      else this.#fields.set(key, [value]);
-      if (key.includes('_')) this.#folded.add(key.replaceAll('_', '-'));
+      else this.#add(key, value);
     }
+  }
+
+  #add(key: string, value: string): void {
+    this.#fields.set(key, [value]);
+    if (!key.includes('_')) return;
+    const folded = key.replaceAll('_', '-');
+    this.#folded.set(folded, (this.#folded.get(folded) ?? 0) + 1);
   }
 
   /** All values of a field in order of arrival; `name` in lower case. */
@@ -38,6 +47,16 @@ export class HeaderFields {
     return this.#folded.has(name);
   }
 
+  /** What the names that hold a '_' become when it is folded to '-'. */
+  folded(): Iterable<string> {
+    return this.#folded.keys();
+  }
+
+  /** Whether more than one name with a '_' becomes `name`. */
+  foldedTwice(name: string): boolean {
+    return (this.#folded.get(name) ?? 0) > 1;
+  }
+
   /** The names present, in lower case. */
   names(): Iterable<string> {
     return this.#fields.keys();
@@ -46,6 +65,11 @@ export class HeaderFields {
   /** How many distinct names are present. */
   get size(): number {
     return this.#fields.size;
+  }
+
+  /** How many fields are present, duplicates counted. */
+  get fieldCount(): number {
+    return this.#fieldCount;
   }
 }
 

@@ -13,12 +13,30 @@ export interface WorkloadIdentity {
 }
 
 /** How a workload was proven, the strongest kind first where several agree. */
-export type WorkloadEvidence =
-  'principal' | 'certificate' | 'xfcc' | 'client_cert' | 'jwt_svid' | 'kubernetes_token';
+export const WORKLOAD_EVIDENCE = [
+  'principal',
+  'certificate',
+  'xfcc',
+  'client_cert',
+  'jwt_svid',
+  'kubernetes_token',
+] as const;
+
+/** One of {@link WORKLOAD_EVIDENCE}. */
+export type WorkloadEvidence = (typeof WORKLOAD_EVIDENCE)[number];
 
 /** A workload together with what proved it. */
 export interface ProvenWorkload extends WorkloadIdentity {
   readonly evidence: WorkloadEvidence;
+  /** Unix ms at which the proof ends, where that is known. */
+  readonly provenUntil?: number;
+}
+
+/** Whether a workload was authenticated by mutual TLS, to the PEP or to a proxy that is believed: no bearer token proves that. */
+export function isMutualTls(workload: ProvenWorkload | undefined): boolean {
+  return (
+    workload !== undefined && workload.evidence !== 'jwt_svid' && workload.evidence !== 'kubernetes_token'
+  );
 }
 
 /** The certificate that the source of a request showed to the PEP; not necessarily a workload's. */
@@ -67,7 +85,7 @@ export interface VerifiedToken {
   readonly claims: AttributeRecord;
   /** Groups of the subject, from the mapped group claim. */
   readonly groups: readonly string[];
-  /** Device id that the issuer vouches for, from the mapped claim. */
+  /** The device that the issuer vouches for, from the mapped claim: `<issuer name>/<id>`, the issuer being that of the device. */
   readonly deviceId?: string;
   /** The client that the token was issued to (`client_id`, RFC 9068 §2.2). */
   readonly clientId?: string;
@@ -86,6 +104,7 @@ export interface UserIdentity {
 
 /** A device whose id was proven, with the posture that came with the proof, if any. */
 export interface DeviceIdentity {
+  /** `<issuer name>/<sub>`: two issuers may both know a `laptop-1`. */
   readonly id: string;
   /** How the id was proven. */
   readonly evidence: 'token_claim' | 'assertion' | 'bound_assertion';

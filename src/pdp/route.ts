@@ -1,7 +1,7 @@
 import type { BindingMatch } from './bindings/binding.ts';
 import type { BindingTable } from './bindings/binding-table.ts';
 import { type Refusal, refuse } from './decision.ts';
-import type { Authenticated } from './trace.ts';
+import type { Authentication, Received } from './trace.ts';
 
 /**
  * The binding that a request meets. `undefined`: none, and the default binding applies. A refusal where the request could be read
@@ -9,7 +9,7 @@ import type { Authenticated } from './trace.ts';
  */
 export function matchRoute(
   bindings: BindingTable,
-  { canonical, identities, request }: Authenticated,
+  { canonical, identities, request }: Received & Authentication,
 ): BindingMatch | Refusal | undefined {
   if (bindings.size === 0) return undefined;
   const { headers } = request.http;

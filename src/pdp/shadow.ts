@@ -107,7 +107,9 @@ export class Shadow implements AsyncDisposable {
     // Answered by what is not in force any more: that says nothing about a change from what is.
     if (answered.snapshot?.digest !== counts.active || counts.candidate === undefined) return;
     const started = clock.monotonic();
-    const question = { ...authenticatedPart(answered), id: decisionId(clock.now()) };
+    const authenticated = questionOf(answered);
+    if (!authenticated) return;
+    const question = { ...authenticated, id: decisionId(clock.now()) };
     this.#known = answered;
     using scope = new CallScope(clock, TIMEOUT_MS);
     this.#scope = scope;
@@ -163,21 +165,21 @@ export class Shadow implements AsyncDisposable {
   }
 }
 
-/** Only what got past authentication can come out differently, and a fault of ours is no answer to compare with. */
-function isComparable({ identities, request, canonical, decision }: DecisionTrace): boolean {
+/** A fault of ours, or an explanation, is no answer to compare with. */
+function isComparable(trace: DecisionTrace): boolean {
   return (
-    identities !== undefined &&
-    request !== undefined &&
-    canonical !== undefined &&
-    !FAULT_REASONS.has(decision.reason)
+    !FAULT_REASONS.has(trace.decision.reason) &&
+    trace.explained === undefined &&
+    questionOf(trace) !== undefined
   );
 }
 
-/** The check as it was before policies had a part in it. */
-function authenticatedPart(trace: DecisionTrace): Authenticated {
-  const { id, surface, pep, receivedAt, startedAt, trace: span, requestId } = trace;
-  const { request, canonical, identities } = trace as Authenticated;
-  return {
+/** The check as it was before policies had a part in it; only what got past authentication can come out differently. */
+function questionOf(trace: DecisionTrace): Authenticated | undefined {
+  const { id, surface, pep, receivedAt, startedAt, trace: span, requestId, batch } = trace;
+  const { request, canonical, asked, identities } = trace;
+  if (!identities) return undefined;
+  const envelope = {
     id,
     surface,
     pep,
@@ -185,10 +187,10 @@ function authenticatedPart(trace: DecisionTrace): Authenticated {
     startedAt,
     ...(span && { trace: span }),
     ...(requestId !== undefined && { requestId }),
-    request,
-    canonical,
-    identities,
+    ...(batch !== undefined && { batch }),
   };
+  if (asked) return { ...envelope, asked, identities };
+  return request && canonical && { ...envelope, request, canonical, identities };
 }
 
 interface Known {

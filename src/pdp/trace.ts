@@ -3,6 +3,7 @@ import type { AttributeFact, AttributeOmission } from './attribute.ts';
 import type { BindingMatch } from './bindings/binding.ts';
 import type { CanonicalRequest } from './canonical.ts';
 import type { Decision } from './decision.ts';
+import type { EntityQuestion } from './entity-question.ts';
 import type { CedarRequest, Evaluation } from './evaluation.ts';
 import type { Identities } from './identity.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
@@ -35,21 +36,36 @@ export interface Envelope {
   readonly trace?: TraceContext;
   /** `x-request-id` as sent, capped. */
   readonly requestId?: string;
+  /** Id of the batch that it came in. */
+  readonly batch?: string;
+  /** An explanation was asked for: the check is never answered from the cache, and nobody acts on it. */
+  readonly explained?: true;
 }
 
-/** After `decode`: a well-formed question with one canonical reading. */
+/** After `decode`, of a question about an HTTP request: a well-formed one with one canonical reading. */
 export interface Received extends Envelope {
   readonly request: AccessRequest;
   readonly canonical: CanonicalRequest;
+  readonly asked?: never;
 }
 
-/** After `authenticate`. */
-export interface Authenticated extends Received {
+/** After `decode`, of a question about entities. Nothing in it needs a canonical reading: names of entities have one spelling. */
+export interface Asked extends Envelope {
+  readonly asked: EntityQuestion;
+  readonly request?: never;
+  readonly canonical?: never;
+}
+
+/** What `authenticate` adds. */
+export interface Authentication {
   readonly identities: Identities;
 }
 
-/** After `gather`. */
-export interface Informed extends Authenticated {
+/** After `authenticate`. */
+export type Authenticated = (Received | Asked) & Authentication;
+
+/** What `gather` adds. */
+export interface Information {
   readonly facts: readonly AttributeFact[];
   readonly omissions: readonly AttributeOmission[];
   readonly snapshot: PolicySnapshot;
@@ -57,28 +73,48 @@ export interface Informed extends Authenticated {
   readonly route?: BindingMatch;
 }
 
-/** After `bind`. */
-export interface Bound extends Informed {
+/** After `gather`. */
+export type Informed = Authenticated & Information;
+
+/** What `bind` adds. */
+export interface Terms {
   readonly cedar: CedarRequest;
   /** Unix ms at which the first of the inputs goes stale. */
   readonly inputsValidUntil: number;
 }
 
+/** After `bind`. */
+export type Bound = Informed & Terms;
+
 /** Where an evaluation came from. */
 export type CacheProvenance =
   { readonly hit: false } | { readonly hit: true; readonly of: string; readonly ageMs: number };
 
-/** After `evaluate`. */
-export interface Evaluated extends Bound {
+/** What `evaluate` adds. */
+export interface Answered {
   readonly evaluation: Evaluation;
   readonly cache: CacheProvenance;
 }
+
+/** After `evaluate`. */
+export type Evaluated = Bound & Answered;
+
+/** What is known of a check at any point of its way. */
+export interface Reached
+  extends
+    Envelope,
+    Partial<Authentication>,
+    Partial<Information>,
+    Partial<Terms>,
+    Partial<Answered>,
+    Partial<Pick<Received, 'request' | 'canonical'>>,
+    Partial<Pick<Asked, 'asked'>> {}
 
 /**
  * All that is known of a check when it is recorded: the envelope and the decision always, the rest as far as the check came.
  * `request` may be there without `canonical`, where canonicalising refused it.
  */
-export interface DecisionTrace extends Envelope, Partial<Omit<Evaluated, keyof Envelope>> {
+export interface DecisionTrace extends Reached {
   readonly decision: Decision;
   /** False where nobody acts on the decision: it was made in shadow. Absent: it is what was answered. */
   readonly enforced?: false;

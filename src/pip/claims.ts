@@ -7,7 +7,10 @@ import { readPosture } from './posture.ts';
 type Payload = Readonly<Record<string, unknown>>;
 
 /** What the mapping takes out of a verified payload. */
-export type MappedClaims = Pick<VerifiedToken, 'claims' | 'groups' | 'tokenId' | 'sessionId' | 'deviceId'>;
+export type MappedClaims = Pick<
+  VerifiedToken,
+  'claims' | 'groups' | 'tokenId' | 'sessionId' | 'deviceId' | 'clientId'
+>;
 
 /** A claim that is there and is not what its mapping says. */
 class ClaimError extends Error {}
@@ -30,12 +33,14 @@ function takeClaims(issuer: Issuer, payload: Payload): MappedClaims {
   const tokenId = take(payload, 'jti', readId);
   const sessionId = take(payload, mapping.sessionId, readId);
   const deviceId = take(payload, mapping.deviceId, readId);
+  const clientId = take(payload, mapping.clientId, readId);
   return {
     claims: { ...takeAttributes(issuer, payload), ...(use === 'device' && takePosture(payload)) },
     groups: take(payload, mapping.groups, readGroups) ?? [],
     ...(tokenId !== undefined && { tokenId }),
     ...(sessionId !== undefined && { sessionId }),
-    ...(deviceId !== undefined && { deviceId }),
+    ...(deviceId !== undefined && { deviceId: `${mapping.deviceIssuer ?? issuer.name}/${deviceId}` }),
+    ...(clientId !== undefined && { clientId }),
   };
 }
 

@@ -1,15 +1,21 @@
-import { type LocalJWKSet, createLocalJWKSet } from 'jose';
+import { createLocalJWKSet } from 'jose';
 import type { Log } from '../pdp/log.ts';
 import type { Clock } from '../pdp/ports.ts';
 import { readJwks } from './jwks-document.ts';
+import { createKeySetById } from './jwks-by-id.ts';
 import type { Fetch } from './jwks-fetch.ts';
 import { type Holder, type Refresher, refreshFromFile, refreshFromUrl } from './jwks-refresh.ts';
+import type { SignatureKeys } from './token-signature.ts';
 
 /** Where an issuer's keys come from. */
-export type KeySource = { readonly file: string } | { readonly url: string };
+export type KeySource =
+  | { readonly file: string }
+  | { readonly url: string }
+  /** One URL for each key, with `{kid}` in the place of its id, and the algorithm of the keys. */
+  | { readonly pemUrl: string; readonly algorithm: string };
 
-/** Finds the key that a token's header names; throws jose's errors. */
-export type KeyResolver = LocalJWKSet;
+/** The keys of an issuer at one time; other keys are another resolver. */
+export type KeyResolver = SignatureKeys;
 
 /** The current public keys of one issuer, kept fresh off the path of requests. */
 export interface KeySet extends Disposable {
@@ -18,8 +24,11 @@ export interface KeySet extends Disposable {
   start(): Promise<void>;
   /** The keys; `undefined` where there are none, or where they were last confirmed too long before `now` (Unix ms). */
   keys(now: number): KeyResolver | undefined;
-  /** Asks for newer keys, because a token named one we do not have. At most one request in 10 s has an effect. */
-  requestRefresh(): void;
+  /**
+   * Asks for newer keys, because a token named one we do not have: `keyId`, where it names it. At most one request in 10 s has an
+   * effect.
+   */
+  requestRefresh(keyId?: string): void;
   /** Unix ms at which the source last confirmed the keys; `undefined` before the first time. */
   readonly lastSuccess: number | undefined;
 }
@@ -45,8 +54,22 @@ export interface KeySetOptions {
  * that is not https (plain HTTP is for loopback addresses only).
  */
 export function createKeySet(options: KeySetOptions): KeySet {
-  const { name, clock, log } = options;
-  const ceiling = options.staleCeilingMs ?? 3_600_000;
+  const { name, source, clock, log } = options;
+  const ceiling = options.staleCeilingMs ?? STALE_CEILING_MS;
+  if ('pemUrl' in source) {
+    const { pemUrl: template, algorithm } = source;
+    const { fetch = globalThis.fetch, refreshMs = REFRESH_MS } = options;
+    return createKeySetById({
+      name,
+      clock,
+      log,
+      fetch,
+      refreshMs,
+      staleCeilingMs: ceiling,
+      template,
+      algorithm,
+    });
+  }
   let resolver: KeyResolver | undefined;
   let lastText: string | undefined;
   let lastSuccess: number | undefined;
@@ -70,7 +93,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
     confirmed();
     return true;
   };
-  const refresher = refresherFor(options, { offer, confirmed, failed });
+  const refresher = refresherFor(options, source, { offer, confirmed, failed });
   return {
     name,
     ...refresher,
@@ -81,9 +104,15 @@ export function createKeySet(options: KeySetOptions): KeySet {
   };
 }
 
-function refresherFor(options: KeySetOptions, holder: Holder): Refresher {
-  const { name, source, refreshMs, clock } = options;
+const REFRESH_MS = 300_000;
+const STALE_CEILING_MS = 3_600_000;
+
+function refresherFor(
+  { name, refreshMs, clock, ...options }: KeySetOptions,
+  source: { readonly file: string } | { readonly url: string },
+  holder: Holder,
+): Refresher {
   if ('file' in source) return refreshFromFile({ file: source.file, refreshMs: refreshMs ?? 1_000 }, holder);
   const fetch = options.fetch ?? globalThis.fetch;
-  return refreshFromUrl({ name, url: source.url, fetch, refreshMs: refreshMs ?? 300_000, clock }, holder);
+  return refreshFromUrl({ name, url: source.url, fetch, refreshMs: refreshMs ?? REFRESH_MS, clock }, holder);
 }

@@ -10,13 +10,19 @@ import { fileProblem } from './polled-file.ts';
 import { type Reader, createReader } from './redis-value.ts';
 import { readSubjectFacts } from './subject-facts.ts';
 
-/** Settings of {@link openRedisSource}. */
-export interface RedisSourceOptions {
+/** How to reach a Redis. */
+export interface RedisConnection {
+  /** For logs and errors. */
   readonly name: string;
   /** `redis://` or, for TLS, `rediss://`; a path is the database's number. */
   readonly url: string;
   /** File with the password; read once, its last line break left out. */
   readonly passwordFile?: string;
+  readonly log: Log;
+}
+
+/** Settings of {@link openRedisSource}. */
+export interface RedisSourceOptions extends RedisConnection {
   /** What stands before the subject id in keys. */
   readonly keyPrefix: string;
   readonly subject: AttributeSubject;
@@ -27,7 +33,6 @@ export interface RedisSourceOptions {
   /** Ms within which an answer must be here; default 20. */
   readonly commandTimeoutMs?: number;
   readonly clock: Clock;
-  readonly log: Log;
 }
 
 const CONNECT_TIMEOUT_MS = 1_000;
@@ -43,7 +48,7 @@ export async function openRedisSource(
   options: RedisSourceOptions,
 ): Promise<AttributeSource & AsyncDisposable> {
   const { name, subject, gives, onFailure } = options;
-  const redis = await connect(options);
+  const redis = await connectRedis(options);
   const read = createReader(redis);
   const reader: Reader = async (key) => {
     if (redis.status !== 'ready') throw new Error('is not connected');
@@ -59,7 +64,11 @@ export async function openRedisSource(
   };
 }
 
-async function connect(options: RedisSourceOptions): Promise<Redis> {
+/**
+ * Connects to a Redis, which may be down: it is reconnected to with backoff, and commands are never queued meanwhile. Throws `InputError`
+ * for a bad URL or password file.
+ */
+export async function connectRedis(options: RedisConnection): Promise<Redis> {
   const { name, log } = options;
   const redis = new Redis({
     ...serverOf(options),
@@ -88,7 +97,7 @@ async function connect(options: RedisSourceOptions): Promise<Redis> {
   return redis;
 }
 
-function serverOf({ name, url: text }: RedisSourceOptions) {
+function serverOf({ name, url: text }: RedisConnection) {
   const url = URL.parse(text);
   const database = /^\/?(\d{0,4})$/.exec(url?.pathname ?? '')?.[1];
   if (
@@ -109,10 +118,7 @@ function serverOf({ name, url: text }: RedisSourceOptions) {
   };
 }
 
-async function passwordOf({
-  name,
-  passwordFile,
-}: RedisSourceOptions): Promise<{ readonly password?: string }> {
+async function passwordOf({ name, passwordFile }: RedisConnection): Promise<{ readonly password?: string }> {
   if (passwordFile === undefined) return {};
   const content = await readFile(passwordFile, 'utf8').catch((error: unknown) => {
     throw settingsError(name, 'passwordFile', fileProblem(error));

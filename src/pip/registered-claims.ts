@@ -10,7 +10,8 @@ export type RegisteredClaims = Pick<VerifiedToken, 'subject' | 'audiences' | 'is
 
 /**
  * Checks the registered claims (RFC 7519 §4.1) of a token whose signature is right, at `now` (Unix ms): `aud`, `exp` and `sub`
- * are required, `nbf` and `iat` may not lie ahead, with the issuer's skew allowed on every time.
+ * are required, `nbf` and `iat` may not lie ahead, with the issuer's skew allowed on every time. Where the issuer's tokens have a
+ * maximum age, `iat` is required and the token ends with that age, if not before.
  */
 export function checkRegisteredClaims(
   issuer: Issuer,
@@ -27,7 +28,7 @@ export function checkRegisteredClaims(
   const times = readTimes(payload);
   if (times === undefined)
     return refuse('token_claims_refused', "'exp' is missing, or a time is not a number of seconds");
-  const untimely = timeRefusal(times, now / 1000, issuer.skewSeconds);
+  const untimely = timeRefusal(times, now / 1000, issuer) ?? ageRefusal(times, now / 1000, issuer);
   if (untimely !== undefined) return untimely;
   const { sub } = payload;
   if (typeof sub !== 'string' || !/^[ -~]{1,255}$/.test(sub)) {
@@ -37,7 +38,7 @@ export function checkRegisteredClaims(
   return {
     subject: sub,
     audiences,
-    expiresAt: Math.floor(exp),
+    expiresAt: Math.floor(Math.min(exp, (iat ?? exp) + issuer.maxAgeSeconds)),
     ...(iat !== undefined && { issuedAt: Math.floor(iat) }),
   };
 }
@@ -64,13 +65,27 @@ function isTime(value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
 }
 
-function timeRefusal({ exp, nbf, iat }: Times, now: number, skew: number): Refusal | undefined {
+function timeRefusal({ exp, nbf, iat }: Times, now: number, issuer: Issuer): Refusal | undefined {
+  const { skewSeconds: skew } = issuer;
   if (now >= exp + skew) return refuse('token_expired', `expired ${Math.floor(now - exp)} s ago`);
   if (nbf !== undefined && nbf > now + skew) {
     return refuse('token_not_yet_valid', `valid only in ${Math.ceil(nbf - now)} s`);
   }
   if (iat !== undefined && iat > now + skew) {
-    return refuse('token_not_yet_valid', `issued ${Math.ceil(iat - now)} s in the future`);
+    const ahead = Math.ceil(iat - now);
+    return refuse(
+      'token_not_yet_valid',
+      `issued ${ahead} s in the future: the clocks differ by more than ${skew} s`,
+    );
   }
   return undefined;
+}
+
+function ageRefusal({ iat }: Times, now: number, issuer: Issuer): Refusal | undefined {
+  const { maxAgeSeconds, skewSeconds } = issuer;
+  if (maxAgeSeconds === Number.POSITIVE_INFINITY) return undefined;
+  if (iat === undefined) return refuse('token_claims_refused', "'iat' is missing, and the age is limited");
+  if (now < iat + maxAgeSeconds + skewSeconds) return undefined;
+  const age = Math.floor(now - iat);
+  return refuse('token_expired', `issued ${age} s ago, and older than ${maxAgeSeconds} s is too old here`);
 }

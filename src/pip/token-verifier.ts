@@ -1,31 +1,47 @@
-import { compactVerify, errors } from 'jose';
 import { type Refusal, isRefusal, refuse } from '../pdp/decision.ts';
-import { InputError } from '../pdp/errors.ts';
 import { externalJsonProblem } from '../pdp/external-json.ts';
 import type { VerifiedToken } from '../pdp/identity.ts';
 import type { Clock } from '../pdp/ports.ts';
+import { readActors } from './actors.ts';
 import { mapClaims } from './claims.ts';
 import { type CompactJws, MAX_TOKEN_LENGTH, parseCompactJws } from './compact-jws.ts';
+import { readConfirmation } from './confirmation.ts';
 import { type Issuer, type TokenUse, normaliseType } from './issuer.ts';
 import type { KeyResolver, KeySet } from './jwks.ts';
+import { createLowS } from './low-s.ts';
 import { oneOf, printable } from './printable.ts';
 import { checkRegisteredClaims } from './registered-claims.ts';
+import { checkTokenKind } from './token-rules.ts';
+import { signatureRefusal } from './token-signature.ts';
+import { type TrustedIssuer, findIssuer, trustIssuers } from './trusted-issuers.ts';
 import { VerifiedTokens, type VerifiedTokensOptions } from './verified-tokens.ts';
 
 /** Verifies tokens of the configured issuers. */
 export interface TokenVerifier {
   /**
-   * Verifies a token of the given use at the given time (Unix ms). A refusal says which rule failed, in words for operators that
-   * hold nothing of the token but its claims about issuer, audience and times. Never throws for what a token holds.
+   * Verifies a token of the given use at the given time (Unix ms), which came in `header` where that says whose it may be. A refusal says
+   * which rule failed, in words for operators that hold nothing of the token but its claims about issuer, audience and times. What
+   * the token is bound to (`confirmation`) is for the caller to have proven. Never throws for what a token holds.
    */
-  verify(token: string, use: TokenUse, now: number): Promise<VerifiedToken | Refusal>;
+  verify(token: string, use: TokenUse, now: number, header?: string): Promise<VerifiedToken | Refusal>;
   /** Names of the issuers whose keys are not at hand, so that their tokens are unverifiable. */
   missingKeys(): readonly string[];
 }
 
+interface Question {
+  /** In its one spelling. */
+  readonly token: string;
+  readonly use: TokenUse;
+  readonly header: string | undefined;
+  readonly now: number;
+  readonly wasHigh: boolean;
+  readonly key: string;
+}
+
 /**
  * Makes the verifier of all issuers. `keySets` holds each issuer's keys by the issuer's name; a key of one issuer never verifies
- * another's token (RFC 8725 §3.8). Throws `InputError` where two issuers of one use claim the same `iss`, or one has no key set.
+ * another's token (RFC 8725 §3.8). Throws `InputError` where two issuers of one use and header claim the same `iss`, or one has no
+ * key set.
  */
 export function createTokenVerifier(
   issuers: readonly Issuer[],
@@ -33,28 +49,24 @@ export function createTokenVerifier(
   clock: Clock,
   caching: VerifiedTokensOptions = { maxBytes: 0, maxAgeMs: 0 },
 ): TokenVerifier {
-  const trusted = trustedIssuers(issuers, keySets);
+  const trusted = trustIssuers(issuers, keySets);
   const known = new VerifiedTokens(caching);
+  const lower = createLowS();
+  const verifying = new Map<string, Promise<VerifiedToken | Refusal>>();
+  const verify = (question: Question) => verifyToken(trusted, known, question);
   return {
-    async verify(token, use, now) {
-      const key = token.length > MAX_TOKEN_LENGTH ? '' : known.key(token, use);
+    async verify(token, use, now, header) {
+      if (token.length > MAX_TOKEN_LENGTH)
+        return refuse('token_malformed', `longer than ${MAX_TOKEN_LENGTH} bytes`);
+      const low = lower(token);
+      const key = known.key(low.token, use, header);
       const hit = known.get(key, now);
-      if (hit !== undefined) return hit;
-      const jws = parseCompactJws(token);
-      if (isRefusal(jws)) return jws;
-      const trust = findIssuer(trusted, jws.payload['iss'], use);
-      if (isRefusal(trust)) return trust;
-      const { issuer, keySet } = trust;
-      const keys = keySet.keys(now);
-      const verified = await verifyFrom(trust, keys, token, jws, now);
-      if (isRefusal(verified) || keys === undefined) return verified;
-      const expiresAt = (verified.expiresAt + issuer.skewSeconds) * 1000;
-      known.set(
-        key,
-        { token: verified, keys, currentKeys: (at) => keySet.keys(at), verifiedAt: now, expiresAt },
-        token.length,
-      );
-      return verified;
+      const question: Question = { ...low, use, header, now, key };
+      if (hit !== undefined) return highSRefusal(hit.issuer, low.wasHigh) ?? hit.token;
+      // Twins may meet different rules, so that only equal questions share an answer.
+      return key === ''
+        ? verify(question)
+        : shared(verifying, `${low.wasHigh} ${key}`, () => verify(question));
     },
     missingKeys() {
       const now = clock.now();
@@ -63,65 +75,86 @@ export function createTokenVerifier(
   };
 }
 
-interface TrustedIssuer {
-  readonly issuer: Issuer;
-  readonly keySet: KeySet;
+/** One piece of work for all who ask the same at once; the key is the whole question (CVE-2026-71326). */
+async function shared<T>(pending: Map<string, Promise<T>>, key: string, work: () => Promise<T>): Promise<T> {
+  const running = pending.get(key);
+  if (running) return await running;
+  const started = work().finally(() => pending.delete(key));
+  pending.set(key, started);
+  return await started;
 }
 
-function trustedIssuers(issuers: readonly Issuer[], keySets: ReadonlyMap<string, KeySet>): TrustedIssuer[] {
-  const trusted: TrustedIssuer[] = [];
-  for (const issuer of issuers) {
-    const problem = (message: string) =>
-      new InputError('the issuers cannot be used together', [{ where: `issuer '${issuer.name}'`, message }]);
-    const keySet = keySets.get(issuer.name);
-    if (keySet === undefined) throw problem('has no key set');
-    const same = trusted.find(
-      ({ issuer: { issuer: iss, use } }) => iss === issuer.issuer && use === issuer.use,
-    );
-    if (same !== undefined) throw problem(`has the same issuer and use as '${same.issuer.name}'`);
-    if (trusted.some((other) => other.issuer.name === issuer.name))
-      throw problem('is named like another issuer');
-    trusted.push({ issuer, keySet });
-  }
-  return trusted;
+async function verifyToken(
+  trusted: readonly TrustedIssuer[],
+  known: VerifiedTokens,
+  question: Question,
+): Promise<VerifiedToken | Refusal> {
+  const { token, use, header, now, wasHigh, key } = question;
+  const jws = parseCompactJws(token);
+  if (isRefusal(jws)) return jws;
+  const trust = findIssuer(trusted, jws, use, header);
+  if (isRefusal(trust)) return trust;
+  const { issuer, keySet } = trust;
+  const early = headerRefusal(issuer, jws.header) ?? highSRefusal(issuer, wasHigh);
+  if (early !== undefined) return early;
+  const keys = keySet.keys(now);
+  const unsigned = await unsignedRefusal(trust, keys, token, jws);
+  if (unsigned !== undefined || keys === undefined) return unsigned ?? refuse('internal');
+  const verified = readToken(trusted, issuer, jws, now);
+  if (isRefusal(verified)) return verified;
+  const expiresAt = (verified.expiresAt + issuer.skewSeconds) * 1000;
+  const entry = {
+    token: verified,
+    issuer,
+    keys,
+    currentKeys: (at: number) => keySet.keys(at),
+    verifiedAt: now,
+    expiresAt,
+  };
+  known.set(key, entry, token.length);
+  return verified;
 }
 
-function findIssuer(trusted: readonly TrustedIssuer[], iss: unknown, use: TokenUse): TrustedIssuer | Refusal {
-  if (typeof iss !== 'string') return refuse('token_issuer_unknown', 'the token names no issuer');
-  const named = trusted.filter(({ issuer }) => issuer.issuer === iss);
-  const found = named.find(({ issuer }) => issuer.use === use);
-  if (found !== undefined) return found;
-  const other = named[0];
-  return refuse(
-    'token_issuer_unknown',
-    other === undefined
-      ? `issuer ${printable(iss)} is not configured`
-      : `issuer '${other.issuer.name}' is for ${other.issuer.use} tokens, not for ${use} tokens`,
-  );
-}
-
-async function verifyFrom(
-  { issuer, keySet }: TrustedIssuer,
+async function unsignedRefusal(
+  { issuer, keySet, limiter }: TrustedIssuer,
   keys: KeyResolver | undefined,
   token: string,
-  { header, payload }: CompactJws,
-  now: number,
-): Promise<VerifiedToken | Refusal> {
-  const wrongHeader = headerRefusal(issuer, header);
-  if (wrongHeader !== undefined) return wrongHeader;
+  { header }: CompactJws,
+): Promise<Refusal | undefined> {
+  const { kid, alg } = header;
+  const ask = (): void => keySet.requestRefresh(typeof kid === 'string' ? kid : undefined);
   if (keys === undefined) {
-    keySet.requestRefresh();
+    ask();
     return refuse('token_unverifiable', `no keys of issuer '${issuer.name}' are at hand`);
   }
-  const wrongSignature = await signatureRefusal(token, keys, header['alg'] as string);
-  if (wrongSignature?.refusal === 'token_key_unknown') keySet.requestRefresh();
-  if (wrongSignature !== undefined) return wrongSignature;
+  const checked = await limiter.run(async () => ({
+    refusal: await signatureRefusal(token, keys, alg as string),
+  }));
+  if (checked === undefined)
+    return refuse('overloaded', `too many new tokens of issuer '${issuer.name}' wait to be verified`);
+  if (checked.refusal?.refusal === 'token_key_unknown') ask();
+  return checked.refusal;
+}
+
+function readToken(
+  trusted: readonly TrustedIssuer[],
+  issuer: Issuer,
+  { header, payload: claimed }: CompactJws,
+  now: number,
+): VerifiedToken | Refusal {
+  const payload = withRegistered(issuer, header, claimed);
   const registered = checkRegisteredClaims(issuer, payload, now);
   if (isRefusal(registered)) return registered;
   const problem = externalJsonProblem(payload);
   if (problem !== undefined) return refuse('token_claims_refused', `the payload ${problem}`);
+  const wrongKind = checkTokenKind(issuer, payload);
+  if (wrongKind !== undefined) return wrongKind;
   const mapped = mapClaims(issuer, payload);
   if (isRefusal(mapped)) return mapped;
+  const confirmation = readConfirmation(payload['cnf']);
+  if (confirmation !== undefined && isRefusal(confirmation)) return confirmation;
+  const actors = readActors(payload['act'], issuer.name, (iss) => nameOf(trusted, iss, issuer));
+  if (isRefusal(actors)) return actors;
   const { alg, kid } = header;
   return {
     issuer: issuer.name,
@@ -129,7 +162,30 @@ async function verifyFrom(
     ...(typeof kid === 'string' && { keyId: kid }),
     ...registered,
     ...mapped,
+    ...(confirmation !== undefined && { confirmation }),
+    ...(actors.length > 0 && { actors }),
   };
+}
+
+/** The token's own issuer first: several of ours may share an `iss`. */
+function nameOf(trusted: readonly TrustedIssuer[], iss: string, own: Issuer): string | undefined {
+  if (own.issuer === iss) return own.name;
+  return trusted.find(({ issuer }) => issuer.issuer === iss && issuer.use === own.use)?.issuer.name;
+}
+
+/** The registered claims where the issuer puts them; the signature covers both places. */
+function withRegistered(
+  { registeredIn }: Issuer,
+  header: CompactJws['header'],
+  payload: CompactJws['payload'],
+): CompactJws['payload'] {
+  if (registeredIn === 'payload') return payload;
+  return { ...payload, iss: header['iss'], exp: header['exp'], aud: header['signer'] };
+}
+
+function highSRefusal({ requireLowS, name }: Issuer, wasHigh: boolean): Refusal | undefined {
+  if (!requireLowS || !wasHigh) return undefined;
+  return refuse('token_signature_invalid', `the signature is the high-s twin, which '${name}' never makes`);
 }
 
 function headerRefusal(issuer: Issuer, header: CompactJws['header']): Refusal | undefined {
@@ -145,30 +201,4 @@ function headerRefusal(issuer: Issuer, header: CompactJws['header']): Refusal | 
     return refuse('token_algorithm_refused', `algorithm is ${seen}, expected ${oneOf(issuer.algorithms)}`);
   }
   return undefined;
-}
-
-async function signatureRefusal(
-  token: string,
-  keys: KeyResolver,
-  algorithm: string,
-): Promise<Refusal | undefined> {
-  try {
-    await compactVerify(token, keys, { algorithms: [algorithm] });
-    return undefined;
-  } catch (error) {
-    if (error instanceof errors.JWSSignatureVerificationFailed) {
-      return refuse('token_signature_invalid', 'the signature does not match');
-    }
-    if (error instanceof errors.JWKSNoMatchingKey) {
-      return refuse('token_key_unknown', 'the issuer publishes no such key for this algorithm');
-    }
-    if (error instanceof errors.JWKSMultipleMatchingKeys) {
-      return refuse('token_key_unknown', 'the token does not say which of several keys signed it');
-    }
-    // What is left is a key that cannot be used; its message is about the key, not about the token.
-    return refuse(
-      'token_unverifiable',
-      `the key cannot be used: ${error instanceof Error ? error.message : 'unknown error'}`,
-    );
-  }
 }

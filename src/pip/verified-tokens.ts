@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { VerifiedToken } from '../pdp/identity.ts';
-import type { TokenUse } from './issuer.ts';
+import type { Issuer, TokenUse } from './issuer.ts';
 import type { KeyResolver } from './jwks.ts';
 
 /** A token that was found good, and what that rested on. */
 export interface VerifiedEntry {
   readonly token: VerifiedToken;
+  readonly issuer: Issuer;
   /** The keys it was verified with; other keys now mean that it must be verified again. */
   readonly keys: KeyResolver;
   /** The keys of the issuer that are to be used at a time; `undefined` where none may be. */
@@ -31,7 +32,7 @@ const ENTRY_OVERHEAD_BYTES = 1000;
  * Remembers verified tokens, so that a signature is checked once and not on every request (design §6).
  *
  * The key is the SHA-256 of the whole token: keyed by less, a tampered token would be taken for a known one. Only canonical
- * spellings get here. Expiry, the issuer's keys and the clock are looked at on every hit, and failures are never kept.
+ * spellings get here, the high-s twin of an ECDSA signature lowered. Expiry, the issuer's keys and the clock are looked at on every hit, and failures are never kept.
  */
 export class VerifiedTokens {
   readonly #entries: LRUCache<string, VerifiedEntry> | undefined;
@@ -42,19 +43,19 @@ export class VerifiedTokens {
     this.#maxAgeMs = maxAgeMs;
   }
 
-  /** The key of a token for a use: one token may be good for one use and not for the other. */
-  key(token: string, use: TokenUse): string {
-    return this.#entries ? `${use} ${hash('sha256', token, 'base64url')}` : '';
+  /** The key of a token for a use and, where given, the header that it came in: it may be good for one and not for another. */
+  key(token: string, use: TokenUse, header = ''): string {
+    return this.#entries ? `${use} ${header} ${hash('sha256', token, 'base64url')}` : '';
   }
 
-  /** What the token says, where it is known and still good at `now` (Unix ms). */
-  get(key: string, now: number): VerifiedToken | undefined {
+  /** The entry of the token, where it is known and still good at `now` (Unix ms). */
+  get(key: string, now: number): VerifiedEntry | undefined {
     const entry = this.#entries?.get(key);
     if (!entry) return undefined;
     const { verifiedAt, expiresAt, keys } = entry;
     // A clock that went back may make a token one that is not valid yet.
     const inTime = now >= verifiedAt && now < expiresAt && now - verifiedAt < this.#maxAgeMs;
-    if (inTime && entry.currentKeys(now) === keys) return entry.token;
+    if (inTime && entry.currentKeys(now) === keys) return entry;
     this.#entries?.delete(key);
     return undefined;
   }

@@ -1,11 +1,14 @@
 import { z } from 'zod';
 import { DENY_REASONS, PERMIT_REASON } from '../pdp/decision.ts';
+import { WORKLOAD_EVIDENCE } from '../pdp/identity.ts';
 
 /** A value that a case may leave out, or take away from the defaults with null. */
 const given = <T extends z.ZodType>(type: T) => type.nullable().optional();
 
 const instant = z.iso.datetime({ offset: true, error: 'must be an RFC 3339 time' });
 const facts = z.record(z.string(), z.unknown());
+
+const deviceId = z.string().regex(/^[^/]+\/./, 'must be the whole name of a device, <issuer name>/<id>');
 
 const UserSchema = z.strictObject({
   issuer: z.string().regex(/^[^/]+$/, "must be an issuer's name, without '/'"),
@@ -16,14 +19,19 @@ const UserSchema = z.strictObject({
   algorithm: z.string().default('ES256'),
   token_id: z.string().optional(),
   session_id: z.string().optional(),
+  client_id: z.string().optional(),
+  /** Who acts for the user, the current actor first, each as `<issuer name>/<sub>`. */
+  actors: z.array(z.string().min(1)).min(1).optional(),
+  /** What the sender has proven to hold. */
+  bound: z.enum(['certificate', 'dpop']).optional(),
   issued_at: instant.optional(),
   expires_at: instant.optional(),
-  device_id: z.string().optional(),
+  device_id: deviceId.optional(),
 });
 
 const DeviceSchema = z.strictObject({
-  id: z.string().min(1),
-  evidence: z.enum(['token_claim', 'assertion']).default('assertion'),
+  id: deviceId,
+  evidence: z.enum(['token_claim', 'assertion', 'bound_assertion']).default('assertion'),
   posture: facts.optional(),
   age_s: z.number().min(0).default(0),
 });
@@ -56,6 +64,13 @@ const FactsFileSchema = z.strictObject({
 /** What was asked and what is known, as the cases and the defaults of a test file write it. */
 export const GivenSchema = z.strictObject({
   source: given(z.string()),
+  /** How the source was proven, where not by its principal. */
+  source_evidence: given(z.enum(WORKLOAD_EVIDENCE)),
+  /** SPIFFE ID of who asked first. */
+  origin: given(z.string()),
+  claimed_sources: given(z.array(z.string())),
+  /** SPIFFE ID of the PEP. */
+  pep: given(z.string()),
   destination: given(z.string()),
   method: given(z.string()),
   path: given(z.string()),

@@ -9,6 +9,7 @@ import type { Clock, DecisionCache, WorkloadAuthenticator } from '../pdp/ports.t
 import type { DecisionTrace } from '../pdp/trace.ts';
 import type { GivenDevice, GivenUser } from './case-schema.ts';
 import { givenSources, recordOf } from './given-sources.ts';
+import { givenWorkloads } from './given-workloads.ts';
 import type { RequestCase } from './test-case.ts';
 
 /** The clock of a case that names none: tests must not change with the day they run on. */
@@ -19,7 +20,8 @@ const NO_CACHE: DecisionCache = { get: () => undefined, set: () => undefined };
 
 /**
  * Decides a case with the stages that serve: canonicalise, gather, bind, evaluate, conclude. Only authentication is replaced: user
- * and device are what the case says was verified, while principals are read by the real `workload` authenticator.
+ * and device are what the case says was verified, and so is evidence of workloads beyond principals, which the real `workload`
+ * authenticator reads.
  */
 export async function decideCase(
   test: RequestCase,
@@ -31,9 +33,11 @@ export async function decideCase(
   const clock: Clock = { now: () => now, monotonic: () => performance.now() };
   const user = given.user ? userOf(test, given.user, now) : undefined;
   const device = deviceOf(test, given.device ?? undefined, user, now);
+  const question = questionOf(test);
+  const parties = givenWorkloads(test, question, workload);
   const point = createDecisionPoint({
     clock,
-    workload,
+    workload: parties.workload,
     user: { authenticate: () => Promise.resolve(user), missingKeys: () => [] },
     device: { authenticate: () => Promise.resolve(device) },
     snapshots: { current: () => snapshot },
@@ -48,11 +52,11 @@ export async function decideCase(
   const envelope = {
     id: 'test',
     surface: 'ext_authz' as const,
-    pep: { address: 'test' },
+    pep: parties.pep,
     receivedAt: now,
     startedAt: clock.monotonic(),
   };
-  return await point.decide({ envelope, question: questionOf(test), scope, decodeUs: 0 });
+  return await point.decide({ envelope, question, scope, decodeUs: 0 });
 }
 
 function questionOf(test: RequestCase): AccessRequest {
@@ -103,9 +107,15 @@ function userOf(test: RequestCase, user: GivenUser, now: number): UserIdentity {
       ...(sessionId !== undefined && { sessionId }),
       ...(deviceId !== undefined && { deviceId }),
       ...(issuedAt !== undefined && { issuedAt }),
+      ...(user.client_id !== undefined && { clientId: user.client_id }),
+      ...(user.actors !== undefined && { actors: user.actors }),
+      ...(user.bound !== undefined && { confirmation: CONFIRMATIONS[user.bound] }),
     },
   };
 }
+
+/** The key does not matter: that it was shown has happened before. */
+const CONFIRMATIONS = { certificate: { certificate: 'given' }, dpop: { key: 'given' } } as const;
 
 /** The device that the case gives, else the one that the user's token names; both must be the same, as in service. */
 function deviceOf(

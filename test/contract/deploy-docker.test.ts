@@ -5,6 +5,7 @@ import { Script } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config-file.ts';
+import { isPlaintext } from '../../src/config-surfaces.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const text = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
@@ -135,8 +136,9 @@ describe('deploy/docker/pdp.yaml', () => {
   const { config } = loadConfig(join(ROOT, 'deploy/docker/pdp.yaml'), {});
 
   test('is a configuration that the PDP accepts, with mutual TLS and one caller', () => {
-    expect(config.grpc.plaintext).toBe(false);
-    expect(config.grpc.tls?.allow).toEqual(['spiffe://prod.example.com/ns/mesh/sa/pep']);
+    expect(isPlaintext('grpc', config.grpc)).toBe(false);
+    expect(config.grpc.allow).toEqual(['spiffe://prod.example.com/ns/mesh/sa/pep']);
+    expect(config.spiffe?.bundles).toMatchObject([{ trust_domain: 'prod.example.com' }]);
     expect(config.audit).toMatchObject({ durability: 'written', on_failure: 'deny' });
   });
 

@@ -169,7 +169,7 @@ describe.skipIf(findEnvoy() === undefined)('behind a real Envoy', () => {
     test('lets alice read the report with MFA, on a healthy device, through the known app', async () => {
       const result = await readReport({});
       expectPermit(result);
-      expect(result.record).toMatchObject({ user: 'demo/alice', device: { id: 'laptop-1' } });
+      expect(result.record).toMatchObject({ user: 'demo/alice', device: { id: 'demo/laptop-1' } });
     });
 
     test('asks for step-up where MFA is missing (RFC 9470)', async () => {
@@ -421,7 +421,7 @@ describe.skipIf(findEnvoy() === undefined)('when the PDP cannot be asked, Envoy 
   });
 
   test('because who answers is not the PDP', async () => {
-    await using own = await startMesh({ pdpIdentity: '/ns/frontend/sa/web' });
+    await using own = await startMesh({ identities: { pdp: '/ns/frontend/sa/web' } });
     await expectRefusal(own);
     expect(await own.pdp.records(0)).toEqual([]);
   });

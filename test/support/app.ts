@@ -18,6 +18,7 @@ export function demoConfig(folder: string): Record<string, unknown> {
     demo: true,
     grpc: { address: '127.0.0.1:0', plaintext: true },
     ops: { address: '127.0.0.1:0' },
+    http: { address: '127.0.0.1:0' },
     policies: { sets: [join(POLICIES, 'mesh-call'), join(POLICIES, 'finance-dashboard')] },
     // A busy machine must not make a deny of a permit.
     decision: { timeout_ms: 2000 },

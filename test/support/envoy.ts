@@ -36,13 +36,16 @@ export interface AccessLogEntry {
   readonly duration_ms: number;
 }
 
+/** A certificate and its key. */
+type LeafFiles = Pick<Leaf, 'certFile' | 'keyFile'>;
+
 /** What a test or the demo puts in the place of a deployment's addresses and files. */
 export interface EnvoyOptions {
   readonly bundleFile: string;
   /** Envoy's identity towards the PDP. */
-  readonly pep: Leaf;
-  readonly ledgerApi: Leaf;
-  readonly reportsApi: Leaf;
+  readonly pep: LeafFiles;
+  readonly ledgerApi: LeafFiles;
+  readonly reportsApi: LeafFiles;
   readonly pdpPort: number;
   readonly upstreamPort: number;
   /** How long Envoy waits for the PDP, such as `2s`, for machines too busy for the 0.2s that is deployed. */
@@ -150,7 +153,7 @@ function setPdpTimeout(filters: readonly { typed_config: HttpConnectionManager }
   }
 }
 
-function useCertificates(tls: TlsContext, leaf: Leaf, bundleFile: string): void {
+function useCertificates(tls: TlsContext, leaf: LeafFiles, bundleFile: string): void {
   tls.tls_certificates = [
     { certificate_chain: { filename: leaf.certFile }, private_key: { filename: leaf.keyFile } },
   ];

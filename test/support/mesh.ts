@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Envoy, type EnvoyConfig, type Listener, startEnvoy } from './envoy.ts';
-import { type PdpProcess, startPdp } from './pdp-process.ts';
+import { type PdpProcess, type PdpTls, startPdp } from './pdp-process.ts';
 import { type Leaf, type TestCa, createTestCa } from './test-ca.ts';
 import { type TestIssuer, type TokenClaims, createTestIssuer } from './test-issuer.ts';
 import { type Upstream, startUpstream } from './upstream.ts';
@@ -69,8 +69,14 @@ export interface MeshOptions {
    * seconds: tests share their machine, and a test of a decision is not one of a deadline.
    */
   readonly deployedTimeouts?: boolean;
-  /** Path of the SPIFFE ID that the PDP has; the one that Envoy expects where not given. */
-  readonly pdpIdentity?: string;
+  /** Paths of SPIFFE IDs in the place of the usual ones; host names stay. */
+  readonly identities?: Partial<Readonly<Record<keyof typeof WORKLOADS, string>>>;
+  /** Trust bundles that the PDP has beside that of the mesh's own trust domain. */
+  readonly bundles?: PdpTls['bundles'];
+  /** Added to the configuration of the PDP, by top-level key. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Further settings of the gRPC surface of the PDP. */
+  readonly grpc?: Readonly<Record<string, unknown>>;
   /** See `EnvoyOptions.edit`. */
   readonly editEnvoy?: (config: EnvoyConfig) => void;
 }
@@ -81,12 +87,14 @@ export async function startMesh(options: MeshOptions = {}): Promise<Mesh> {
   const folder = await mkdtemp(join(tmpdir(), 'pdp-mesh-'));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const ca = stack.use(await createTestCa(TRUST_DOMAIN));
-  const workloads = await issueWorkloads(ca, { ...WORKLOADS, pdp: options.pdpIdentity ?? WORKLOADS.pdp });
+  const workloads = await issueWorkloads(ca, { ...WORKLOADS, ...options.identities });
   const issuer = await createTestIssuer(join(folder, 'jwks.json'));
   const upstream = stack.use(await startUpstream());
   const allow = options.allow ?? [workloads.pep.spiffeId];
-  const tls = { leaf: workloads.pdp, ca, allow };
-  const pdp = stack.use(await startPdp({ tls, config: pdpConfig(issuer, options) }));
+  const tls = { leaf: workloads.pdp, ca, allow, bundles: options.bundles ?? [], grpc: options.grpc ?? {} };
+  const pdp = stack.use(
+    await startPdp({ tls, config: { ...pdpConfig(issuer, options), ...options.config } }),
+  );
   const envoy = stack.use(
     await startEnvoy({
       bundleFile: ca.bundleFile,
@@ -116,8 +124,9 @@ async function issueWorkloads(
   ca: TestCa,
   paths: Readonly<Record<keyof typeof WORKLOADS, string>>,
 ): Promise<Record<keyof typeof WORKLOADS, Leaf>> {
+  const hosts: Readonly<Record<string, string>> = WORKLOADS;
   const issue = async ([name, path]: [string, string]): Promise<[string, Leaf]> => {
-    const dns = [`${path.split('/').at(-1) ?? name}.mesh.example.com`];
+    const dns = [`${hosts[name]?.split('/').at(-1) ?? name}.mesh.example.com`];
     return [name, await ca.issue({ spiffeId: `spiffe://${ca.trustDomain}${path}`, dns })];
   };
   const leaves = await Promise.all(Object.entries(paths).map(issue));

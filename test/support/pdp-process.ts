@@ -22,7 +22,14 @@ export interface DecisionRecord {
   readonly reason: string;
   readonly detail: string | null;
   readonly policies: readonly string[];
-  readonly source_identity: { readonly spiffe_id: string } | null;
+  readonly source_identity: {
+    readonly spiffe_id: string;
+    readonly evidence?: string;
+    readonly certificate_issuer?: string;
+  } | null;
+  readonly origin_identity?: { readonly spiffe_id: string; readonly evidence: string };
+  readonly claimed_sources?: readonly string[];
+  readonly source_certificate?: string;
   readonly destination_identity: { readonly spiffe_id: string } | null;
   readonly mtls: boolean | null;
   readonly method: string | null;
@@ -38,10 +45,14 @@ export interface DecisionRecord {
 
 /** Mutual TLS on the gRPC surface. */
 export interface PdpTls {
-  readonly leaf: Leaf;
-  readonly ca: TestCa;
-  /** SPIFFE IDs of the callers that may ask. */
+  readonly leaf: Pick<Leaf, 'certFile' | 'keyFile'>;
+  readonly ca: Pick<TestCa, 'trustDomain' | 'bundleFile'>;
+  /** Patterns of the callers that may ask. */
   readonly allow: readonly string[];
+  /** Further settings of the gRPC surface. */
+  readonly grpc?: Readonly<Record<string, unknown>>;
+  /** Trust bundles beside that of `ca`. */
+  readonly bundles?: readonly { readonly trust_domain: string; readonly file: string }[];
 }
 
 /** What is special about one PDP; its ports and its audit folder are set already. */
@@ -53,12 +64,18 @@ export interface PdpOptions {
   /** Where its files go; a temporary folder that is removed at the end where not given. */
   readonly folder?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Added to the generated section `spiffe`. */
+  readonly spiffe?: Readonly<Record<string, unknown>>;
+  /** Done while it starts, beside the wait for readiness. */
+  readonly onSpawn?: (opsPort: number, child: ChildProcess) => Promise<void>;
 }
 
 /** A running PDP. Disposing sends SIGTERM, waits for the drain, and removes its files. */
 export interface PdpProcess extends AsyncDisposable {
   readonly grpcPort: number;
   readonly opsPort: number;
+  /** Listens only where something is served on it. */
+  readonly httpPort: number;
   readonly auditDir: string;
   /** Everything it wrote to stdout and stderr so far. */
   output(): string;
@@ -75,15 +92,17 @@ export interface PdpProcess extends AsyncDisposable {
 /** Starts the built PDP and returns when it is ready to decide. Throws with its output where it is not. */
 export async function startPdp(options: PdpOptions = {}): Promise<PdpProcess> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'pdp-process-')));
-  const [grpcPort, opsPort] = [await freePort(), await freePort()];
+  const [grpcPort, opsPort, httpPort] = [await freePort(), await freePort(), await freePort()];
   const auditDir = join(folder, 'audit');
   const configFile = join(folder, 'pdp.yaml');
   const config = {
+    ...(options.tls && { spiffe: { ...spiffeConfig(options.tls), ...options.spiffe } }),
     grpc: {
       address: `127.0.0.1:${grpcPort}`,
-      ...(options.tls ? { tls: tlsConfig(options.tls) } : { plaintext: true }),
+      ...(options.tls ? { allow: options.tls.allow, ...options.tls.grpc } : { plaintext: true }),
     },
     ops: { address: `127.0.0.1:${opsPort}` },
+    http: { address: `127.0.0.1:${httpPort}` },
     audit: { dir: auditDir },
     ...options.config,
   };
@@ -99,7 +118,7 @@ export async function startPdp(options: PdpOptions = {}): Promise<PdpProcess> {
     if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
   };
   try {
-    await untilReady(child, opsPort, output);
+    await Promise.all([untilReady(child, opsPort, output), options.onSpawn?.(opsPort, child)]);
   } catch (error) {
     await end();
     throw error;
@@ -107,6 +126,7 @@ export async function startPdp(options: PdpOptions = {}): Promise<PdpProcess> {
   return {
     grpcPort,
     opsPort,
+    httpPort,
     auditDir,
     output,
     records: (count) => untilRecords(auditDir, count),
@@ -120,9 +140,13 @@ export async function startPdp(options: PdpOptions = {}): Promise<PdpProcess> {
   };
 }
 
-function tlsConfig({ leaf, ca, allow }: PdpTls): object {
-  const files = { cert_file: leaf.certFile, key_file: leaf.keyFile, ca_file: ca.bundleFile };
-  return { ...files, trust_domain: ca.trustDomain, allow };
+function spiffeConfig({ leaf, ca, bundles = [] }: PdpTls): object {
+  return {
+    source: 'files',
+    cert_file: leaf.certFile,
+    key_file: leaf.keyFile,
+    bundles: [{ trust_domain: ca.trustDomain, file: ca.bundleFile }, ...bundles],
+  };
 }
 
 /** The environment without anything that would reconfigure the PDP under test. */

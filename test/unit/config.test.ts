@@ -46,6 +46,14 @@ async function refused(
   );
 }
 const base = { grpc: { plaintext: true }, policies: { sets: ['p'] } };
+const BUNDLE = { trust_domain: 't', file: 'b.pem' };
+const ENDPOINT = { trust_domain: 'b', url: 'https://b.example/bundle', profile: 'https_web' };
+const FILES = { source: 'files', cert_file: 'c', key_file: 'k', bundles: [BUNDLE] };
+const mutual = (spiffe: object, grpc: object = {}) => ({
+  policies: base.policies,
+  spiffe: { ...FILES, ...spiffe },
+  grpc,
+});
 
 describe('a file', () => {
   test('that says the least gives defaults', async () => {
@@ -203,22 +211,88 @@ describe('problems', () => {
       { ...base, pips: [{ ...PIP, subject: 'The User' }] },
       /^pips\[0\]\.subject/,
     ],
-    ['neither TLS nor plaintext', { policies: base.policies }, /^grpc\.tls: is needed/],
     [
-      'TLS and plaintext',
-      {
-        ...base,
-        grpc: { plaintext: true, tls: { cert_file: 'c', key_file: 'k', ca_file: 'a', trust_domain: 't' } },
-      },
-      /^grpc\.plaintext: cannot be true together/,
+      'neither an identity nor plaintext',
+      { policies: base.policies },
+      /^spiffe: is needed for mutual TLS on grpc/,
+    ],
+    [
+      'an allow list in plaintext',
+      { ...base, grpc: { plaintext: true, allow: ['spiffe://a/b'] } },
+      /^grpc\.allow: has no effect in plaintext/,
+    ],
+    [
+      'an allow list on the plaintext that loopback has by default',
+      { ...base, ops: { allow: ['spiffe://a/b'] } },
+      /^ops\.allow: has no effect in plaintext; for mutual TLS say `plaintext: false`/,
+    ],
+    [
+      'a public ops address without a choice',
+      { ...base, ops: { address: '0.0.0.0:8282' } },
+      /^spiffe: is needed for mutual TLS on ops/,
+    ],
+    [
+      'a public HTTP address without a choice',
+      { ...base, http: { address: '10.0.0.1:8181' } },
+      /^spiffe: is needed for mutual TLS on http/,
     ],
     [
       'a caller that is no SPIFFE ID',
-      {
-        ...base,
-        grpc: { tls: { cert_file: 'c', key_file: 'k', ca_file: 'a', trust_domain: 't', allow: ['envoy'] } },
-      },
-      /^grpc\.tls\.allow\[0\]/,
+      mutual({}, { allow: ['envoy'] }),
+      /^grpc\.allow\[0\]: does not start with/,
+    ],
+    [
+      'callers of any trust domain',
+      mutual({}, { allow: ['spiffe://*'] }),
+      /^grpc\.allow\[0\]: names no trust domain/,
+    ],
+    ['a connection age of nothing', mutual({}, { max_connection_age_s: 0 }), /^grpc\.max_connection_age_s/],
+    ['an unknown source of identity', mutual({ source: 'magic' }), /^spiffe\.source/],
+    [
+      'files without a key',
+      mutual({ key_file: undefined }),
+      /^spiffe\.key_file: is needed for the source files/,
+    ],
+    ['files without bundles', mutual({ bundles: [] }), /^spiffe\.bundles: name at least one trust bundle/],
+    [
+      'files with an endpoint',
+      mutual({ endpoint: 'unix:///run/x' }),
+      /^spiffe\.endpoint: is not for the source files/,
+    ],
+    [
+      'a Workload API with files',
+      mutual({ source: 'workload_api' }),
+      /^spiffe\.cert_file: is not for the source workload_api/,
+    ],
+    [
+      'a Workload API at a relative path',
+      { policies: base.policies, spiffe: { source: 'workload_api', endpoint: 'unix:run/x' } },
+      /^spiffe\.endpoint: needs an absolute path/,
+    ],
+    [
+      'two bundles of one trust domain',
+      mutual({ bundles: [BUNDLE, BUNDLE] }),
+      /^spiffe\.bundles\[1\]\.trust_domain: 't' is there already/,
+    ],
+    [
+      'a trust domain that is none',
+      mutual({ bundles: [{ ...BUNDLE, trust_domain: 'spiffe://t' }] }),
+      /^spiffe\.bundles\[0\]\.trust_domain: must be a trust domain/,
+    ],
+    [
+      'a bundle endpoint over http',
+      mutual({ federation: [{ ...ENDPOINT, url: 'http://b.example/bundle' }] }),
+      /^spiffe\.federation\[0\]\.url: is not https|^spiffe\.federation\[0\]\.url: /,
+    ],
+    [
+      'a bundle endpoint with SPIFFE authentication and no SPIFFE ID',
+      mutual({ federation: [{ ...ENDPOINT, profile: 'https_spiffe' }] }),
+      /^spiffe\.federation\[0\]\.endpoint_spiffe_id: is needed/,
+    ],
+    [
+      'a bundle endpoint with web authentication and a SPIFFE ID',
+      mutual({ federation: [{ ...ENDPOINT, endpoint_spiffe_id: 'spiffe://b/x' }] }),
+      /^spiffe\.federation\[0\]\.endpoint_spiffe_id: is not for the profile https_web/,
     ],
     [
       'an issuer without audience',
@@ -244,6 +318,42 @@ describe('problems', () => {
       'a symmetric algorithm',
       { ...base, issuers: [{ ...ISSUER, algorithms: ['HS256'] }] },
       /^issuers\[0\]\.algorithms\[0\]/,
+    ],
+    [
+      'an issuer without algorithms',
+      { ...base, issuers: [{ ...ISSUER, algorithms: undefined }] },
+      /^issuers\[0\]\.algorithms: is needed/,
+    ],
+    ['an unknown preset', { ...base, issuers: [{ ...ISSUER, preset: 'acme' }] }, /^issuers\[0\]\.preset/],
+    [
+      'a preset without what it needs to know',
+      { ...base, issuers: [{ preset: 'okta', name: 'okta', audiences: ['a'], variables: { server: 's' } }] },
+      /^issuers\[0\]\.variables: the preset needs 'domain'/,
+    ],
+    [
+      'a preset without audiences',
+      { ...base, issuers: [{ preset: 'google-iap', name: 'iap' }] },
+      /^issuers\[0\]\.audiences/,
+    ],
+    [
+      'variables without a preset',
+      { ...base, issuers: [{ ...ISSUER, variables: { tenant: 't' } }] },
+      /^issuers\[0\]\.variables: 'tenant' is not needed/,
+    ],
+    [
+      'a key URL without the place for the id of the key',
+      { ...base, issuers: [{ ...ISSUER, jwks: { pem_url: 'https://x/key' } }] },
+      /^issuers\[0\]\.jwks/,
+    ],
+    [
+      'an external origin for a host that is never seen in this form',
+      { ...base, tokens: { dpop: { origins: { 'API.example.com': 'https://a' } } } },
+      /^tokens\.dpop\.origins.*one form/,
+    ],
+    [
+      'an external origin with a path',
+      { ...base, tokens: { dpop: { origins: { a: 'https://a/b' } } } },
+      /^tokens\.dpop\.origins/,
     ],
     ['an issuer without keys', { ...base, issuers: [{ ...ISSUER, jwks: undefined }] }, /^issuers\[0\]\.jwks/],
     [
@@ -321,7 +431,7 @@ describe('the environment', () => {
   /** A value other than the default that the schema takes, as text, and what it is read as. */
   function sample({ path, node }: { path: readonly string[]; node: SchemaNode }): [string, unknown] {
     const key = path.join('.');
-    if (key === 'grpc.plaintext') return ['true', true];
+    if (key.endsWith('.plaintext')) return ['true', true];
     if (key === 'issuers')
       return [JSON.stringify([ISSUER]), expect.arrayContaining([expect.objectContaining({ name: 'corp' })])];
     if (key === 'pips')
@@ -329,8 +439,32 @@ describe('the environment', () => {
         JSON.stringify([PIP]),
         expect.arrayContaining([expect.objectContaining({ name: 'directory' })]),
       ];
+    if (key === 'check.callers')
+      return [
+        '[{allow: [spiffe://a/b]}]',
+        [{ allow: ['spiffe://a/b'], subjects: [], resources: [], properties: [] }],
+      ];
+    if (key === 'check.information') return ['{A::B: [c]}', { 'A::B': ['c'] }];
+    if (key.startsWith('check.plaintext_callers.'))
+      return key.endsWith('.properties') ? ['[context.x]', ['context.x']] : ['[A::B]', ['A::B']];
+    if (key === 'check.max_batch_items') return ['77', 77];
+    if (key === 'onward_identity.ttl_s') return ['20', 20];
+    if (key === 'onward_identity.user_claims') return ['[acr]', ['acr']];
+    if (key === 'onward_identity.keys.publish_ahead_s') return ['60', 60];
+    if (key === 'devices.max_posture_age_s_by_issuer') return ['{mdm: 60}', { mdm: 60 }];
+    if (key === 'decision.upgrades') return ['[websocket]', ['websocket']];
+    if (key === 'tokens.dpop.origins') return ['{a: https://a}', { a: 'https://a' }];
+    if (key === 'tokens.dpop.algorithms') return ['[PS256]', ['PS256']];
+    if (key === 'tokens.dpop.max_age_s' || key === 'tokens.dpop.skew_s') return ['30', 30];
+    if (key === 'tokens.dpop.replay')
+      return ['{kind: memory, max_entries: 7}', { kind: 'memory', max_entries: 7 }];
     if (key.endsWith('address')) return ['127.0.0.1:7', '127.0.0.1:7'];
-    if (key === 'grpc.tls.allow') return ['[spiffe://a/b]', ['spiffe://a/b']];
+    if (key.startsWith('workloads.') && node.type === 'array') return ['[spiffe://a/d]', ['spiffe://a/d']];
+    if (key.endsWith('.allow')) return ['[spiffe://a/b]', ['spiffe://a/b']];
+    if (key === 'spiffe.source') return ['files', 'files'];
+    if (key === 'spiffe.bundles') return [JSON.stringify([BUNDLE]), [{ ...BUNDLE, file: resolve('b.pem') }]];
+    if (key === 'spiffe.federation') return [JSON.stringify([ENDPOINT]), [ENDPOINT]];
+    if (key === 'spiffe.endpoint') return ['unix:///run/x', 'unix:///run/x'];
     if (node.enum) return [String(node.enum.at(-1)), node.enum.at(-1)];
     if (node.type === 'boolean') return ['true', true];
     if (node.type === 'integer') return ['77777', 77_777];
@@ -339,18 +473,27 @@ describe('the environment', () => {
     if (node.type === 'array') return ['[some/where]', [resolve('some/where')]];
     return node.format === 'path' ? ['some/where', resolve('some/where')] : ['other', 'other'];
   }
-  const TLS = {
-    grpc: { tls: { cert_file: 'c', key_file: 'k', ca_file: 'a', trust_domain: 't' } },
-    policies: base.policies,
-  };
   const KINDS = {
     signed_dir: { dir: 'd', public_keys: ['k'] },
     bundle: { url: 'https://host/bundle' },
   };
 
+  const WORKLOADS: Readonly<Record<string, object>> = {
+    xfcc: { from: ['spiffe://a/b'], trusted_hops: 2, proxies: ['spiffe://a/c'] },
+    client_cert: { from: ['spiffe://a/b'] },
+    jwt_svid: { audiences: ['pdp'] },
+  };
+
   /** A file in which the setting has its place, whatever else must then be there. */
   function fileFor([group, kind, inner]: readonly string[]): object {
-    if (group === 'grpc' && kind === 'tls') return TLS;
+    if (kind === 'allow') return { ...mutual({}), [group ?? '']: { plaintext: false } };
+    if (group === 'workloads' && kind !== undefined)
+      return { ...mutual({}), workloads: { ...(WORKLOADS[kind] && { [kind]: WORKLOADS[kind] }) } };
+    if (group === 'spiffe') {
+      const fromFiles = kind !== 'endpoint' && kind !== 'hint';
+      return fromFiles ? mutual({}) : { ...base, spiffe: { source: 'workload_api' } };
+    }
+    if (group === 'onward_identity') return { ...base, onward_identity: { issuer: 'https://pdp' } };
     if (group !== 'policies') return base;
     const choice = (name: string | undefined): object =>
       name === 'signed_dir' || name === 'bundle' ? { [name]: KINDS[name] } : { sets: ['p'] };
@@ -364,6 +507,7 @@ describe('the environment', () => {
       const limits: Record<string, string> = {
         'decision.timeout_ms': '7777',
         'audit.segment_bytes': '99999',
+        'workloads.xfcc.trusted_hops': '3',
       };
       const [text, value] =
         limits[setting.path.join('.')] === undefined

@@ -2,6 +2,7 @@ import type protobuf from 'protobufjs';
 import type { AccessRequest, Peer } from '../../pdp/access-request.ts';
 import { type Refusal, refuse } from '../../pdp/decision.ts';
 import { HeaderFields } from '../../pdp/header-fields.ts';
+import { type WireStruct, structOf } from '../struct.ts';
 
 interface WirePeer {
   readonly address?: {
@@ -10,6 +11,12 @@ interface WirePeer {
   readonly service: string;
   readonly principal: string;
   readonly certificate: string;
+}
+
+interface WireHeaderValue {
+  readonly key: string;
+  readonly value: string;
+  readonly rawValue: Uint8Array;
 }
 
 interface WireHttp {
@@ -21,22 +28,7 @@ interface WireHttp {
   readonly scheme: string;
   readonly size: { toNumber(): number } | number;
   readonly protocol: string;
-  readonly headerMap?: {
-    readonly headers: readonly { key: string; value: string; rawValue: Uint8Array }[];
-  } | null;
-}
-
-interface WireStruct {
-  readonly fields: { readonly [name: string]: WireValue };
-}
-
-interface WireValue {
-  readonly kind?: 'nullValue' | 'numberValue' | 'stringValue' | 'boolValue' | 'structValue' | 'listValue';
-  readonly numberValue?: number;
-  readonly stringValue?: string;
-  readonly boolValue?: boolean;
-  readonly structValue?: WireStruct;
-  readonly listValue?: { readonly values: readonly WireValue[] };
+  readonly headerMap?: { readonly headers: readonly WireHeaderValue[] } | null;
 }
 
 interface WireCheckRequest {
@@ -95,19 +87,26 @@ function peerOf(peer: WirePeer | null | undefined): Peer {
   };
 }
 
-/** With `encode_raw_headers` the map is empty and `header_map` holds the raw bytes; else duplicates arrive joined by ','. */
+/**
+ * With `encode_raw_headers` the map is empty and `header_map` holds the raw bytes; else duplicates arrive joined by ','. A PEP that
+ * sends both forms has each field taken from each: what differs, and what must be single, is then a conflict for whoever reads it.
+ */
 function headersOf(http: WireHttp): HeaderFields {
-  if (!http.headerMap) return new HeaderFields(Object.entries(http.headers), true);
-  const raw = http.headerMap.headers.map(({ key, value, rawValue }) => {
-    // Header bytes are not UTF-8 by right: latin1 keeps each byte apart, so that no two values become equal.
-    return [
-      key,
-      rawValue.length > 0
-        ? Buffer.from(rawValue.buffer, rawValue.byteOffset, rawValue.length).toString('latin1')
-        : value,
-    ] as const;
-  });
-  return new HeaderFields([...Object.entries(http.headers), ...raw], false);
+  const map = Object.entries(http.headers);
+  if (!http.headerMap) return new HeaderFields(map, true);
+  return new HeaderFields([...map, ...http.headerMap.headers.flatMap(rawFields)], map.length > 0);
+}
+
+/** Header bytes are not UTF-8 by right: latin1 keeps each byte apart, so that no two values become equal. */
+function rawFields({ key, value, rawValue }: WireHeaderValue): readonly (readonly [string, string])[] {
+  if (rawValue.length === 0) return [[key, value]];
+  const raw = Buffer.from(rawValue.buffer, rawValue.byteOffset, rawValue.length).toString('latin1');
+  return value === '' || value === raw
+    ? [[key, raw]]
+    : [
+        [key, raw],
+        [key, value],
+      ];
 }
 
 function metadataOf(
@@ -116,26 +115,4 @@ function metadataOf(
   return new Map(
     Object.entries(filterMetadata ?? {}).map(([namespace, struct]) => [namespace, structOf(struct)]),
   );
-}
-
-function structOf(struct: WireStruct | undefined): Record<string, unknown> {
-  // No prototype: keys come from tokens and requests (the class of CVE-2023-36665).
-  const record = Object.create(null) as Record<string, unknown>;
-  for (const [name, value] of Object.entries(struct?.fields ?? {})) record[name] = valueOf(value);
-  return record;
-}
-
-function valueOf(value: WireValue): unknown {
-  switch (value.kind) {
-    case 'numberValue':
-    case 'stringValue':
-    case 'boolValue':
-      return value[value.kind];
-    case 'structValue':
-      return structOf(value.structValue);
-    case 'listValue':
-      return value.listValue?.values.map(valueOf) ?? [];
-    default:
-      return null;
-  }
 }

@@ -7,8 +7,12 @@ import { problemDetails, wwwAuthenticate } from '../problem.ts';
 export interface EncodeOptions {
   /** `realm` of challenges. */
   readonly realm: string;
+  /** Algorithms of the DPoP proofs that are accepted; absent where none are. */
+  readonly dpopAlgorithms?: readonly string[];
   /** Answer our own faults as `error_response`, which Envoy's `failure_mode_allow` applies to. Off: a fault is a deny. */
   readonly faultsAsError: boolean;
+  /** Lower-case name of the header that only our signed identity goes upstream in; absent: there is none. */
+  readonly identityHeader?: string;
 }
 
 const OVERWRITE = 2;
@@ -38,12 +42,14 @@ function underscoreTwins(name: string): string[] {
 export function createEncoder(
   type: protobuf.Type,
   options: EncodeOptions,
-): (id: string, decision: Decision) => Buffer {
+): (id: string, decision: Decision, identity?: string) => Buffer {
   const encode = (message: object) => type.encode(message).finish() as Buffer;
-  return (id, decision) => {
+  const withIdentity = identityWriter(options.identityHeader);
+  return (id, decision, identity) => {
     const metadata = { dynamicMetadata: dynamicMetadata(id, decision) };
     if (decision.verdict === 'permit' || letsThrough(decision)) {
-      return encode({ status: { code: 0 }, okResponse: okResponse(id, decision), ...metadata });
+      const okResponse = okResponseOf(id, withIdentity(decision, identity));
+      return encode({ status: { code: 0 }, okResponse, ...metadata });
     }
     const denied = deniedResponse(id, decision, options);
     const asError = options.faultsAsError && FAULT_REASONS.has(decision.reason);
@@ -56,8 +62,24 @@ export function createEncoder(
   };
 }
 
+/**
+ * Adds the signed identity to the headers of a permit. Everything else that is let through has the header taken out, whoever set
+ * it: a policy does not speak in our name either.
+ */
+function identityWriter(name: string | undefined): (decision: Decision, identity?: string) => Decision {
+  if (name === undefined) return (decision) => decision;
+  return (decision, identity) => {
+    const { upstreamHeaders = [], removedHeaders = [] } = decision;
+    const others = upstreamHeaders.filter(([other]) => other !== name);
+    const removed = removedHeaders.filter((other) => other !== name);
+    return identity === undefined || decision.verdict !== 'permit'
+      ? { ...decision, upstreamHeaders: others, removedHeaders: [...removed, name] }
+      : { ...decision, upstreamHeaders: [...others, [name, identity]], removedHeaders: removed };
+  };
+}
+
 /** Sets our headers over any copies of the client's; what policies may set and did not is taken out, in every spelling. */
-function okResponse(id: string, { upstreamHeaders = [], removedHeaders = [] }: Decision): object {
+function okResponseOf(id: string, { upstreamHeaders = [], removedHeaders = [] }: Decision): object {
   const twins = [...upstreamHeaders.map(([name]) => name), ...removedHeaders].flatMap(underscoreTwins);
   return {
     headers: [header(DECISION_ID_HEADER, id), ...upstreamHeaders.map(([name, value]) => header(name, value))],
@@ -65,9 +87,9 @@ function okResponse(id: string, { upstreamHeaders = [], removedHeaders = [] }: D
   };
 }
 
-function deniedResponse(id: string, decision: Deny, { realm }: EncodeOptions): object {
+function deniedResponse(id: string, decision: Deny, { realm, dpopAlgorithms }: EncodeOptions): object {
   const status = STATUS[decision.reason];
-  const challenge = wwwAuthenticate(decision, realm);
+  const challenge = wwwAuthenticate(decision, realm, dpopAlgorithms);
   const headers = [
     header('content-type', 'application/problem+json'),
     header('cache-control', 'no-store'),

@@ -16,6 +16,7 @@ export class BindingTable {
   readonly subjects: readonly string[];
   /** Names of the headers that some binding has a condition on, in lower case. */
   readonly headers: ReadonlySet<string>;
+  readonly #subjectsByType = new Map<string, Set<string>>();
 
   constructor(bindings: readonly Binding[]) {
     this.#trie = buildTrie(bindings);
@@ -25,6 +26,12 @@ export class BindingTable {
       .map(({ id }) => id)
       .sort();
     this.subjects = [...new Set(bindings.flatMap(({ pip }) => pip ?? []))].sort();
+    for (const { pip, resource } of bindings) {
+      if (pip === undefined) continue;
+      const known = this.#subjectsByType.get(resource.type);
+      if (known) known.add(pip);
+      else this.#subjectsByType.set(resource.type, new Set([pip]));
+    }
     const conditions = bindings.flatMap((binding) => binding.conditions);
     this.headers = new Set(conditions.filter(({ fact }) => fact === 'header').map(({ name }) => name));
   }
@@ -32,6 +39,11 @@ export class BindingTable {
   /** How many bindings there are. */
   get size(): number {
     return this.ids.length;
+  }
+
+  /** Subjects of information points that some binding looks objects of an entity type up under. */
+  subjectsOf(type: string): Iterable<string> {
+    return this.#subjectsByType.get(type) ?? [];
   }
 
   /**

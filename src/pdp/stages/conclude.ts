@@ -33,8 +33,8 @@ function concluded(evaluated: Evaluated, acceptsTokens: boolean): Decision {
   if (evaluation.verdict === 'permit') {
     return { verdict: 'permit', reason: 'permitted', policies: evaluation.policies, ...common };
   }
-  const { user, source } = evaluated.identities;
-  const anonymous = !user && !source && acceptsTokens;
+  const { asked, identities } = evaluated;
+  const anonymous = !identities.user && !identities.source && !asked?.subject && acceptsTokens;
   return {
     verdict: 'deny',
     reason: anonymous ? 'authentication_required' : 'no_permit',
@@ -85,10 +85,12 @@ function uniqueReasons(policies: readonly string[], snapshot: PolicySnapshot): s
   return [...new Set(reasons)].join('; ');
 }
 
-function cacheableUntil({ inputsValidUntil, evaluation, omissions, snapshot }: Evaluated): {
+function cacheableUntil({ inputsValidUntil, evaluation, omissions, snapshot, identities }: Evaluated): {
   cacheableUntil?: number;
 } {
   const whole =
     evaluation.errors.length === 0 && omissions.length === 0 && !snapshot.reads.contextKeys.has('now');
+  // A proof is good for one request: whoever remembers the answer would not see the next one.
+  if (identities.user?.token.confirmation?.key !== undefined) return {};
   return whole && Number.isFinite(inputsValidUntil) ? { cacheableUntil: inputsValidUntil } : {};
 }

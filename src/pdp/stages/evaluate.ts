@@ -13,12 +13,13 @@ export interface Evaluating {
 
 /**
  * Lets Cedar decide, or an equal question's earlier answer. Only whole answers are cached: none with an erroring policy, none
- * made while a source was omitted, none whose policies read the clock.
+ * made while a source was omitted, none whose policies read the clock, none that is to be explained.
  */
 export function createEvaluate({ cache, clock, maxAgeMs }: Evaluating) {
   return (bound: Bound): Evaluated | Refusal => {
-    const { snapshot, cedar, omissions } = bound;
-    const cacheable = maxAgeMs > 0 && omissions.length === 0 && !snapshot.reads.contextKeys.has('now');
+    const { snapshot, cedar, omissions, explained } = bound;
+    const cacheable =
+      maxAgeMs > 0 && !explained && omissions.length === 0 && !snapshot.reads.contextKeys.has('now');
     if (!cacheable) return { ...bound, evaluation: snapshot.evaluate(cedar), cache: { hit: false } };
     const now = clock.now();
     const key = decisionKey(snapshot.digest, cedar);

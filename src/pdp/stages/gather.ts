@@ -4,6 +4,7 @@ import { abortable } from '../abortable.ts';
 import type { CallScope } from '../call-scope.ts';
 import { type Refusal, isRefusal, refuse } from '../decision.ts';
 import { messageOf } from '../errors.ts';
+import { subjectsOf } from '../entity-question.ts';
 import type { Identities } from '../identity.ts';
 import type { PolicySnapshot } from '../policy-snapshot.ts';
 import type { AttributeSource, PolicySnapshotSource } from '../ports.ts';
@@ -23,16 +24,19 @@ export interface Gathering {
  * parallel, whose subject is known and whose attributes the snapshot's policies can read.
  */
 export function createGather({ snapshots, sources, groupTypes }: Gathering) {
-  return async (authenticated: Authenticated, scope: CallScope): Promise<Informed | Refusal> => {
-    const snapshot = snapshots.current();
+  return async (
+    authenticated: Authenticated,
+    scope: CallScope,
+    pinned?: PolicySnapshot,
+  ): Promise<Informed | Refusal> => {
+    const snapshot = pinned ?? snapshots.current();
     if (!snapshot) return refuse('policies_unavailable', 'no policy snapshot is loaded');
-    const route = matchRoute(snapshot.bindings, authenticated);
+    const route = authenticated.asked ? undefined : matchRoute(snapshot.bindings, authenticated);
     if (route && isRefusal(route)) return route;
     const wanted = sources.filter((source) => isReadable(source, snapshot, groupTypes[source.subject]));
-    const answers = wanted.flatMap((source) => {
-      const subjectId = subjectIdOf(authenticated.identities, route, source.subject);
-      return subjectId === undefined ? [] : [ask(source, subjectId, scope)];
-    });
+    const answers = wanted.flatMap((source) =>
+      subjectIdsOf(authenticated, snapshot, route, source.subject).map((id) => ask(source, id, scope)),
+    );
     const facts: AttributeFact[] = [];
     const omissions: AttributeOmission[] = [];
     for (const answer of answers.length === 0 ? [] : await Promise.all(answers)) {
@@ -55,11 +59,36 @@ function isReadable(
   );
 }
 
-function subjectIdOf(
-  { user, device, source }: Identities,
+function subjectIdsOf(
+  authenticated: Authenticated,
+  snapshot: PolicySnapshot,
   route: BindingMatch | undefined,
   subject: AttributeSubject,
-): string | undefined {
+): readonly string[] {
+  const { identities, asked } = authenticated;
+  const { bindings } = snapshot;
+  const party = partyIdOf(identities, subject);
+  const ids = party === undefined ? [] : [party];
+  if (subject === 'workload') ids.push(...furtherWorkloads(authenticated, snapshot));
+  if (route?.resource.pip === subject) ids.push(route.resource.uid.id);
+  for (const entity of asked ? [asked.subject, asked.resource] : []) {
+    const isKnown = entity && !ids.includes(entity.uid.id) && subjectsOf(entity, bindings).includes(subject);
+    if (isKnown) ids.push(entity.uid.id);
+  }
+  return ids;
+}
+
+/** A policy that keeps a group of workloads out by `context.origin` means all that an information point knows to be in it. */
+function furtherWorkloads(
+  { identities: { source, origin }, pep }: Authenticated,
+  { reads: { contextKeys } }: PolicySnapshot,
+): readonly string[] {
+  const read = [contextKeys.has('origin') && origin?.id, contextKeys.has('pep') && pep.workload?.id];
+  const ids = read.filter((id) => typeof id === 'string' && id !== source?.id);
+  return [...new Set(ids as string[])];
+}
+
+function partyIdOf({ user, device, source }: Identities, subject: AttributeSubject): string | undefined {
   switch (subject) {
     case 'user':
       return user?.id;
@@ -68,7 +97,7 @@ function subjectIdOf(
     case 'workload':
       return source?.id;
     default:
-      return route?.resource.pip === subject ? route.resource.uid.id : undefined;
+      return undefined;
   }
 }
 

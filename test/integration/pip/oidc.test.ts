@@ -49,7 +49,10 @@ describe('a real OpenID provider', () => {
     async (algorithm) => {
       const token = await provider.accessToken(API, algorithm);
       const received = receivedWith({ headers: [['authorization', `Bearer ${token}`]] }, Date.now());
-      const user = await createUserAuthenticator({ verifier: verifierOf() }).authenticate(received, {});
+      const user = await createUserAuthenticator({ verifier: verifierOf(), issuers: [] }).authenticate(
+        received,
+        {},
+      );
       expect(user).toMatchObject({
         id: 'staff/test-client',
         token: {

@@ -10,7 +10,7 @@ const CHECK_PATH = '/envoy.service.auth.v3.Authorization/Check';
 export function sampleConfig(
   overrides: Readonly<Record<string, unknown>> = {},
 ): NonNullable<PdpOptions['config']> {
-  const { demo: _demo, grpc: _grpc, ops: _ops, audit: _audit, ...config } = demoConfig('.');
+  const { demo: _demo, grpc: _grpc, ops: _ops, http: _http, audit: _audit, ...config } = demoConfig('.');
   return { ...config, ...overrides };
 }
 

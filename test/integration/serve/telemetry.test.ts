@@ -118,7 +118,11 @@ test('no secret of a request reaches a record, a log line, a metric, a trace or 
           algorithms: ['ES256'],
           types: ['at+jwt'],
           jwks: { file: jwks },
-          claims: { device_id: 'device_id', attributes: { amr: { claim: 'amr', type: 'string_set' } } },
+          claims: {
+            device_id: 'device_id',
+            device_issuer: 'demo',
+            attributes: { amr: { claim: 'amr', type: 'string_set' } },
+          },
         },
       ],
     }),

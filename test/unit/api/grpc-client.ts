@@ -21,13 +21,17 @@ export interface RawClient extends Disposable {
   readonly client: Client;
 }
 
-/** Connects to `host:port`, in plaintext unless credentials are given. */
+/**
+ * Connects to `host:port`, in plaintext unless credentials are given. Without retries, where not asked for: with them, calls that a
+ * connection at its end did not take on are made again on the next one, as gRPC clients do.
+ */
 export function connect(
   address: string,
   channel: ChannelCredentials = credentials.createInsecure(),
+  retries = false,
 ): RawClient {
   const client = new Client(address, channel, {
-    'grpc.enable_retries': 0,
+    'grpc.enable_retries': Number(retries),
     // Certificates of workloads name no host.
     'grpc.ssl_target_name_override': 'pdp.test',
     'grpc.default_authority': 'pdp.test',

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { openGate } from '../../../src/api/ops-admin.ts';
-import { type OpsServer, type Rollout, startOpsServer } from '../../../src/api/ops.ts';
+import { MACHINE_CLOCK } from '../../support/clock.ts';
+import { type Rollout, startOpsServer } from '../../../src/api/ops.ts';
 import { shadowPage } from '../../../src/api/shadow-page.ts';
 import { InputError, PdpError } from '../../../src/pdp/errors.ts';
 import type { ShadowReport, ShadowRow } from '../../../src/pdp/shadow-report.ts';
@@ -66,8 +67,9 @@ async function open({ token = TOKEN, onLoopback = true, shadow = REPORT }: Setup
     promote: swap('promote'),
     rollback: swap('rollback'),
   };
-  const ops: OpsServer = await startOpsServer({
+  const ops = await startOpsServer({
     address: '127.0.0.1:0',
+    clock: MACHINE_CLOCK,
     readiness: () => ({ ready: true, problems: [], details: {} }),
     metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
     rollout,

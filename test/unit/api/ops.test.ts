@@ -1,8 +1,13 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { request } from 'node:https';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { openGate } from '../../../src/api/ops-admin.ts';
-import { type OpsServer, type Readiness, type Rollout, startOpsServer } from '../../../src/api/ops.ts';
+import type { HttpListener } from '../../../src/api/http-listener.ts';
+import { type OpsParts, type Readiness, type Rollout, startOpsServer } from '../../../src/api/ops.ts';
+import { MACHINE_CLOCK } from '../../support/clock.ts';
+import { type TestCa, createTestCa } from '../../support/test-ca.ts';
+import { bundlesOf, createTestTrust } from '../../support/svids.ts';
 
-let ops: OpsServer;
+let ops: HttpListener;
 let readiness: Readiness;
 const rollout: Rollout = {
   policies: () => ({ enforced: 'sets' }),
@@ -12,16 +17,19 @@ const rollout: Rollout = {
 };
 let metrics: () => Promise<{ contentType: string; body: string }>;
 
+const parts = (): OpsParts => ({
+  address: '127.0.0.1:0',
+  clock: MACHINE_CLOCK,
+  readiness: () => readiness,
+  metrics: () => metrics(),
+  rollout,
+  gate: openGate(undefined, true),
+});
+
 beforeEach(async () => {
   readiness = { ready: true, problems: [], details: { snapshot: 'sha256:1' } };
   metrics = () => Promise.resolve({ contentType: 'text/plain; version=0.0.4', body: 'pdp_ready 1\n' });
-  ops = await startOpsServer({
-    address: '127.0.0.1:0',
-    readiness: () => readiness,
-    metrics: () => metrics(),
-    rollout,
-    gate: openGate(undefined, true),
-  });
+  ops = await startOpsServer(parts());
 });
 afterEach(() => ops[Symbol.asyncDispose]());
 
@@ -76,13 +84,45 @@ test('takes HEAD', async () => {
 });
 
 test('does not start on an address that is taken', async () => {
-  await expect(
-    startOpsServer({
-      address: ops.address,
-      readiness: () => readiness,
-      metrics: () => metrics(),
-      rollout,
-      gate: openGate(undefined, true),
-    }),
-  ).rejects.toThrow(/EADDRINUSE/);
+  await expect(startOpsServer({ ...parts(), address: ops.address })).rejects.toThrow(/EADDRINUSE/);
+});
+
+describe('over mutual TLS', () => {
+  const SCRAPER = 'spiffe://prod.example.com/ns/monitoring/sa/prometheus';
+  let ca: TestCa;
+  beforeAll(async () => void (ca = await createTestCa('prod.example.com')));
+  afterAll(() => ca[Symbol.asyncDispose]());
+
+  async function status(spiffeId?: string): Promise<number> {
+    const pdp = await ca.issue({ spiffeId: 'spiffe://prod.example.com/ns/pdp/sa/pdp' });
+    const trust = createTestTrust(pdp, bundlesOf(ca));
+    const server = await startOpsServer({
+      ...parts(),
+      tls: { trust, allows: ({ id }) => id === SCRAPER, maxConnectionAgeMs: 60_000 },
+    });
+    onTestFinished(() => server[Symbol.asyncDispose]());
+    const leaf = spiffeId === undefined ? undefined : await ca.issue({ spiffeId });
+    const [host, port] = server.address.split(':');
+    const identity = leaf && { cert: leaf.cert, key: leaf.key };
+    return new Promise((resolve, reject) => {
+      request({ host, port, path: '/livez', rejectUnauthorized: false, ...identity }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode ?? 0);
+      })
+        .on('error', reject)
+        .end();
+    });
+  }
+
+  test('answers a caller on the allow list', async () => {
+    expect(await status(SCRAPER)).toBe(200);
+  });
+
+  test('answers 403 to a trusted caller that is not on the allow list', async () => {
+    expect(await status(`${SCRAPER}-2`)).toBe(403);
+  });
+
+  test('answers nothing to a caller without a certificate', async () => {
+    await expect(status()).rejects.toThrow();
+  });
 });

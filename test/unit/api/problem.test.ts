@@ -62,7 +62,28 @@ describe('the challenge', () => {
   });
 
   test.each(DENY_REASONS)('of %s is a well-formed header value', (reason) => {
-    const header = wwwAuthenticate(deny({ reason, message: 'x "y" \\ z' }), 'cedar pdp');
-    if (header !== undefined) expect(header).toMatch(/^Bearer [a-z_]+="[^"\\]*"(, [a-z_]+="[^"\\]*")*$/);
+    for (const algorithms of [[], ['ES256', 'PS256']]) {
+      const header = wwwAuthenticate(deny({ reason, message: 'x "y" \\ z' }), 'cedar pdp', algorithms);
+      const challenge = /(Bearer|DPoP) [a-z_]+="[^"\\]*"(, [a-z_]+="[^"\\]*")*/.source;
+      if (header !== undefined) expect(header).toMatch(new RegExp(`^${challenge}(, ${challenge})?$`));
+    }
+  });
+
+  test('of a proof that is not accepted is for the scheme DPoP, and names the algorithms (RFC 9449)', () => {
+    expect(wwwAuthenticate(deny({ reason: 'dpop_proof_invalid' }), 'r', ['ES256', 'PS256'])).toBe(
+      'DPoP realm="r", error="invalid_dpop_proof", error_description="the proof of possession is not accepted", algs="ES256 PS256"',
+    );
+    expect(wwwAuthenticate(deny({ reason: 'dpop_proof_invalid' }), 'r')).not.toContain('algs');
+  });
+
+  test('offers both schemes where proofs are accepted', () => {
+    expect(wwwAuthenticate(deny({ reason: 'authentication_required' }), 'r', ['ES256'])).toBe(
+      'Bearer realm="r", DPoP realm="r", algs="ES256"',
+    );
+  });
+
+  test('never offers a nonce', () => {
+    for (const reason of DENY_REASONS)
+      expect(wwwAuthenticate(deny({ reason }), 'r', ['ES256']) ?? '').not.toContain('use_dpop_nonce');
   });
 });

@@ -16,6 +16,8 @@ describe('the path has one reading', () => {
     ['/a?x=1&y=//..', '/a'],
     ['/a?', '/a'],
     ['/%41%7e', '/A~'],
+    ['/v1/things%3Adelete', '/v1/things:delete'],
+    ['/u/a%40b%2Bc%2c%21', '/u/a@b+c,!'],
     ['/a%20b', '/a%20b'],
     ['/caf%c3%a9', '/caf%C3%A9'],
     ['/a%2db', '/a-b'],
@@ -47,6 +49,7 @@ describe('the path has one reading', () => {
     ['4: an encoded slash, lower case', '/a%2fb'],
     ['4: an encoded backslash', '/a%5Cb'],
     ['4: a backslash', '/a\\b'],
+    ['4: a bracket', '/a[1]'],
     ['4: a twice-encoded slash', '/a%252fb'],
     ['4: a slash encoded twice in pieces', '/a%25%32%66b'],
     ['4: a percent sign whose digits come from escapes', '/a%25%32F'],
@@ -133,6 +136,33 @@ describe('the path has one reading', () => {
         }
       }),
       { numRuns: 3000 },
+    );
+  });
+
+  test('has one form for each resource: no two decode to one path', () => {
+    const alphabet = fc.constantFrom(
+      'a',
+      '%61',
+      ':',
+      '%3a',
+      '%3A',
+      '@',
+      '%40',
+      '+',
+      '%2b',
+      '%25',
+      '!',
+      '/',
+      '%5B',
+    );
+    const some = fc.array(alphabet, { maxLength: 4 }).map((parts) => `/${parts.join('')}`);
+    fc.assert(
+      fc.property(some, some, (a, b) => {
+        const [first, second] = [canonicalPath(a), canonicalPath(b)];
+        if (typeof first !== 'string' || typeof second !== 'string') return;
+        expect(decodeURIComponent(a) === decodeURIComponent(b)).toBe(first === second);
+      }),
+      { numRuns: 5000 },
     );
   });
 
@@ -244,7 +274,107 @@ describe('a whole request', () => {
   );
 
   test('takes pseudo-headers as Envoy sends them', () => {
-    expect(canonicalise(accessRequest({ headers: [[':authority', 'x']] }))).not.toHaveProperty('refusal');
+    const headers = [
+      [':authority', 'ledger-api.ledger'],
+      [':method', 'POST'],
+      [':path', '/internal/entries'],
+      [':scheme', 'https'],
+    ] as const;
+    expect(canonicalise(accessRequest({ headers }))).not.toHaveProperty('refusal');
+  });
+
+  test.each([
+    [':path', '/internal/entries\u00ff', 'path_ambiguous'],
+    [':authority', 'other.example', 'host_ambiguous'],
+    ['host', 'other.example', 'host_ambiguous'],
+    [':method', 'GET', 'request_malformed'],
+    [':scheme', 'http', 'request_malformed'],
+  ])('refuses a %s that says something else than the request (row 14, 16)', (name, value, refusal) => {
+    expect(canonicalise(accessRequest({ headers: [[name, value]] }))).toMatchObject({ refusal });
+  });
+
+  test("refuses a '!' that may be Envoy's repair of another byte (row 14)", () => {
+    const path = '/internal/entries!?a!';
+    const request = accessRequest({ path, headers: [[':path', path]] });
+    const joined = { ...request.http, headers: new HeaderFields([[':path', path]], true) };
+    expect(canonicalise(request)).toMatchObject({ path: '/internal/entries!' });
+    expect(canonicalise({ ...request, http: joined })).toMatchObject({ refusal: 'path_ambiguous' });
+  });
+
+  test.each([
+    ['GET', [['upgrade', 'websocket']]],
+    ['GET', [['Upgrade', 'h2c, websocket']]],
+    ['GET', [['upgrade', '']]],
+    ['GET', [['connection', 'keep-alive, Upgrade']]],
+    ['CONNECT', []],
+    ['CONNECT', [[':protocol', 'websocket']]],
+  ] as const)('refuses an upgrade: %s %j (row 16)', (method, headers) => {
+    expect(canonicalise(accessRequest({ method, headers }))).toMatchObject({ refusal: 'upgrade_refused' });
+  });
+
+  test('takes an upgrade to a listed protocol alone, and never CONNECT without a path', () => {
+    const options = { upgrades: ['websocket'] };
+    const upgrade = (...headers: [string, string][]) =>
+      canonicalise(accessRequest({ method: 'GET', headers }), options);
+    expect(upgrade(['connection', 'Upgrade'], ['upgrade', 'WebSocket'])).toMatchObject({ method: 'GET' });
+    expect(upgrade(['upgrade', 'websocket, h2c'])).toMatchObject({ refusal: 'upgrade_refused' });
+    expect(upgrade(['upgrade', 'websocket'], ['upgrade', 'h2c'])).toMatchObject({
+      refusal: 'upgrade_refused',
+    });
+    const connect = accessRequest({ method: 'CONNECT', path: '', headers: [[':protocol', 'websocket']] });
+    expect(canonicalise(connect, options)).toMatchObject({ refusal: 'path_ambiguous' });
+  });
+
+  test.each([
+    ['/pkg.Svc/Method?x', 'application/grpc'],
+    ['/pkg.Svc/%4dethod', 'application/grpc+proto'],
+    ['/pkg.Svc/Method/', 'application/grpc'],
+    ['/Method', 'application/grpc'],
+    ['/', 'Application/GRPC;x=y'],
+  ])('refuses the gRPC path %s (row 8)', (path, type) => {
+    const request = accessRequest({ path, headers: [['content-type', type]] });
+    expect(canonicalise(request)).toMatchObject({ refusal: 'path_ambiguous' });
+  });
+
+  test.each(['application/grpc', 'application/grpc-web', 'application/json'])('takes %s', (type) => {
+    const request = accessRequest({ path: '/pkg.Svc/Method', headers: [['content-type', type]] });
+    expect(canonicalise(request)).toMatchObject({ path: '/pkg.Svc/Method' });
+  });
+
+  test.each([
+    [[['x-pdp_decision-id', 'a']]],
+    [[['x_forwarded_for', 'a']]],
+    [[['transfer_encoding', 'a']]],
+    [
+      [
+        ['x-a-b', '1'],
+        ['x_a_b', '2'],
+      ],
+    ],
+    [
+      [
+        ['x-a_b', '1'],
+        ['x_a-b', '2'],
+      ],
+    ],
+    [[['connection', 'close, x-pdp-decision-id']]],
+    [
+      [
+        ['connection', 'close'],
+        ['connection', 'Authorization'],
+      ],
+    ],
+  ] as const)('refuses fields that a later hop reads otherwise: %j (row 10, 11)', (headers) => {
+    expect(canonicalise(accessRequest({ headers }))).toMatchObject({ refusal: 'header_ambiguous' });
+  });
+
+  test('takes an underscore, and options of the connection, where they mean nothing else', () => {
+    const headers = [
+      ['x_a_b', '1'],
+      ['x-c', '2'],
+      ['connection', 'Keep-Alive, TE'],
+    ] as const;
+    expect(canonicalise(accessRequest({ headers }))).not.toHaveProperty('refusal');
   });
 
   test('refuses more header fields than an honest client sends', () => {

@@ -176,7 +176,7 @@ describe('every fault is a deny with its reason and one record', () => {
   });
 
   test('a method that the schema has no action for', async () => {
-    expect((await setUp().decide(accessRequest({ method: 'CONNECT', path: '/x' }))).decision).toMatchObject({
+    expect((await setUp().decide(accessRequest({ method: 'PURGE', path: '/x' }))).decision).toMatchObject({
       reason: 'no_binding',
     });
     expect((await setUp().decide(accessRequest({ method: 'BREW' }))).decision).toMatchObject({

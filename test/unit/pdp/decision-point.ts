@@ -5,6 +5,7 @@ import { type DecisionPointParts, createDecisionPoint } from '../../../src/pdp/d
 import { createDecisionCache } from '../../../src/pdp/decision-cache.ts';
 import { decisionId } from '../../../src/pdp/decision-id.ts';
 import type { Refusal } from '../../../src/pdp/decision.ts';
+import type { EntityQuestion } from '../../../src/pdp/entity-question.ts';
 import type { DeviceIdentity, UserIdentity } from '../../../src/pdp/identity.ts';
 import type { PolicySnapshot } from '../../../src/pdp/policy-snapshot.ts';
 import type { AttributeSource } from '../../../src/pdp/ports.ts';
@@ -102,13 +103,15 @@ export function setUp({ policies = PERMIT_ALL, schema, entities, user, device, .
     observed,
     cache,
     point,
+    /** The snapshot in force. */
+    snapshot: (): PolicySnapshot | undefined => snapshot,
     /** Puts another snapshot in force. */
     activate: (next: string | undefined): void => {
       snapshot = next === undefined ? undefined : snapshotOf(next, schema, entities);
     },
     /** Decides one question; `scope` is 50 ms unless given. */
     decide: async (
-      question: AccessRequest | Refusal = accessRequest(),
+      question: AccessRequest | EntityQuestion | Refusal = accessRequest(),
       scope = new CallScope(clock, 50),
     ): Promise<DecisionTrace> => {
       using used = scope;

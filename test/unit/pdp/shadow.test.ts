@@ -1,6 +1,8 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { CallScope } from '../../../src/pdp/call-scope.ts';
 import { createDecisionCache } from '../../../src/pdp/decision-cache.ts';
 import { PdpError } from '../../../src/pdp/errors.ts';
+import { HeaderFields } from '../../../src/pdp/header-fields.ts';
 import type { PolicySnapshot } from '../../../src/pdp/policy-snapshot.ts';
 import type { AttributeSource } from '../../../src/pdp/ports.ts';
 import { Shadow } from '../../../src/pdp/shadow.ts';
@@ -361,4 +363,44 @@ test('ends with the comparison under way and drops the rest', async () => {
   await decide();
   await shadow.settled();
   expect(outcomes.length).toBe(ended);
+});
+
+describe('a question about entities', () => {
+  const question = {
+    subject: { uid: { type: 'ZeroTrust::User', id: 'demo/alice' }, properties: {}, subjects: [] },
+    credentials: new HeaderFields([], false),
+    action: { type: 'ZeroTrust::Action', id: 'GET' },
+    resource: {
+      uid: { type: 'ZeroTrust::Endpoint', id: 'api /x' },
+      properties: { host: 'api' },
+      subjects: [],
+    },
+    context: {},
+    asserted: ['subject', 'resource.host'],
+  };
+
+  test('is compared like any other', async () => {
+    const { decide, shadow, outcomes, shadowRecords } = shadowed(FORBID_ALL);
+    const answered = await decide(question);
+    await shadow.settled();
+    expect(answered.decision.verdict).toBe('permit');
+    expect(outcomes).toEqual(['would_lose']);
+    expect(shadowRecords[0]).toMatchObject({ enforced: false, shadowOf: answered.id, asked: question });
+  });
+
+  test('is not compared where it was only to be explained: nobody acts on it', async () => {
+    const { point, clock, shadow, outcomes } = shadowed(FORBID_ALL);
+    const envelope = {
+      id: 'explained',
+      surface: 'check' as const,
+      pep: { address: 'test' },
+      receivedAt: clock.now(),
+      startedAt: clock.monotonic(),
+      explained: true as const,
+    };
+    using scope = new CallScope(clock, 50);
+    await point.decide({ envelope, question, scope, decodeUs: 0 });
+    await shadow.settled();
+    expect(outcomes).toEqual([]);
+  });
 });

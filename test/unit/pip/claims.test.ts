@@ -33,10 +33,15 @@ describe('claim mapping', () => {
     expect(map(payload, { groups: 'roles', deviceId: 'did', sessionId: 'ses' })).toEqual({
       claims: {},
       groups: ['a', 'b'],
-      deviceId: 'd-1',
+      deviceId: 'staff/d-1',
       sessionId: 's-1',
       tokenId: 't-1',
     });
+  });
+
+  test('names the issuer of the device, which may be another than that of the user', () => {
+    const mapping = { deviceId: 'did', deviceIssuer: 'mdm' };
+    expect(map({ did: 'd-1' }, mapping)).toMatchObject({ deviceId: 'mdm/d-1' });
   });
 
   test('takes a claim name literally, dots and slashes inside of it too', () => {

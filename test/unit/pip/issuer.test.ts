@@ -15,8 +15,24 @@ describe('issuer options', () => {
   test('gain their defaults', () => {
     expect(createIssuer(GOOD)).toEqual({
       ...GOOD,
+      header: 'authorization',
+      registeredIn: 'payload',
       skewSeconds: 30,
-      claims: { sessionId: 'sid', attributes: {} },
+      maxAgeSeconds: Number.POSITIVE_INFINITY,
+      requiredClaims: [],
+      forbiddenClaims: ['nonce', 'at_hash', 'c_hash'],
+      claimValues: {},
+      binding: 'none',
+      requireLowS: false,
+      claims: { sessionId: 'sid', clientId: 'client_id', attributes: {} },
+    });
+  });
+
+  test('of the profile of RFC 9068 leave its one type, and require its claims', () => {
+    const types = ['JWT', 'application/at+jwt', ''];
+    expect(createIssuer({ ...GOOD, types, profile: 'rfc9068', requiredClaims: ['scope'] })).toMatchObject({
+      types: ['at+jwt'],
+      requiredClaims: ['scope', 'client_id', 'iat', 'jti'],
     });
   });
 
@@ -32,6 +48,17 @@ describe('issuer options', () => {
     ['algorithms', { algorithms: ['none'] }],
     ['algorithms', { algorithms: ['ES256', 'HS256'] }],
     ['types', { types: [] }],
+    ['types', { types: ['JWT'], profile: 'rfc9068' }],
+    ['header', { header: 'X-Upper' }],
+    ['header', { header: '' }],
+    ['header', { use: 'device', header: 'x-device' }],
+    ['binding', { use: 'device', binding: 'any' }],
+    ['registeredIn', { registeredIn: 'header' }],
+    ['maxAgeSeconds', { maxAgeSeconds: 0 }],
+    ['claimValues.typ', { claimValues: { typ: [] } }],
+    ['claims.clientId', { claims: { clientId: '' } }],
+    ['claims.attributes.bound', { claims: { attributes: { bound: { claim: 'x', type: 'bool' } } } }],
+    ['claims.attributes.actor', { claims: { attributes: { actor: { claim: 'x', type: 'string' } } } }],
     ['skewSeconds', { skewSeconds: 61 }],
     ['skewSeconds', { skewSeconds: -1 }],
     ['skewSeconds', { skewSeconds: Number.NaN }],

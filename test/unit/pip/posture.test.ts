@@ -11,6 +11,7 @@ const FULL = {
   firewall: false,
   risk: 'low',
   observed_at: 1_795_000_000,
+  vendor: { crowdstrike: { zta_score: 87, sensor_version: '7.1', healthy: false } },
 };
 
 describe('device posture', () => {
@@ -20,12 +21,13 @@ describe('device posture', () => {
 
   test('keeps missing members missing', () => {
     expect(readPosture({})).toEqual({ posture: {} });
-    expect(readPosture({ managed: null, os: null })).toEqual({ posture: {} });
+    expect(readPosture({ managed: null, os: null, vendor: null })).toEqual({ posture: {} });
+    expect(readPosture({ vendor: { jamf: { a: null } } })).toEqual({ posture: { vendor: { jamf: {} } } });
     expect(readPosture({ os: {} })).toEqual({ posture: { os: {} } });
   });
 
   test('drops what is outside of the schema', () => {
-    expect(readPosture({ managed: true, Managed: false, vendor: { x: 1 }, os: { name: 'x' } })).toEqual({
+    expect(readPosture({ managed: true, Managed: false, jamf: { x: 1 }, os: { name: 'x' } })).toEqual({
       posture: { managed: true, os: {} },
     });
   });
@@ -51,6 +53,23 @@ describe('device posture', () => {
     ['os', { version: 14 }],
     ['os', { patched: 'yes' }],
     ['os', { version: 'x'.repeat(256) }],
+    ['vendor', 'jamf'],
+    ['vendor', ['jamf']],
+    ['vendor', { jamf: 1 }],
+    ['vendor', { jamf: null }],
+    ['vendor', { 'ja.mf': {} }],
+    ['vendor', JSON.parse('{"__proto__": {}}')],
+    ['vendor', { __entity: {} }],
+    ['vendor', { jamf: { a: 1.5 } }],
+    ['vendor', { jamf: { a: 2 ** 53 } }],
+    ['vendor', { jamf: { a: ['x'] } }],
+    ['vendor', { jamf: { a: { type: 'User', id: 'x' } } }],
+    ['vendor', { jamf: { a: 'x'.repeat(256) } }],
+    ['vendor', { jamf: { 'a b': true } }],
+    ['vendor', { jamf: JSON.parse('{"__proto__": true}') }],
+    ['vendor', { jamf: { __extn: 'x' } }],
+    ['vendor', Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`v${n}`, {}]))],
+    ['vendor', { jamf: Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`f${n}`, n])) }],
   ])('refuses %s = %j and names the member', (name, value) => {
     expect(readPosture({ ...FULL, [name]: value })).toEqual({
       problem: expect.stringContaining(`posture.${name}`) as string,

@@ -154,7 +154,15 @@ describe('the cache of verified tokens', () => {
     };
     const keys = (() => Promise.reject(new Error('unused'))) as never;
     let held = 0;
-    const entry = { token, keys, currentKeys: () => keys, verifiedAt: 0, expiresAt: 1000 };
+    const issuer = createIssuer({
+      name: 'idp',
+      issuer: 'https://idp.example',
+      use: 'user',
+      audiences: ['pdp'],
+      algorithms: ['ES256'],
+      types: ['at+jwt'],
+    });
+    const entry = { token, issuer, keys, currentKeys: () => keys, verifiedAt: 0, expiresAt: 1000 };
     const names = Array.from({ length: 10_000 }, (_, index) => tokens.key(`token-${index}`, 'user'));
     for (const name of names) tokens.set(name, entry, 500);
     for (const name of names) held += tokens.get(name, 1) ? 1 : 0;
@@ -164,5 +172,6 @@ describe('the cache of verified tokens', () => {
   it('tells the uses of one token apart', () => {
     const tokens = new VerifiedTokens({ maxBytes: 1000, maxAgeMs: 1 });
     expect(tokens.key('t', 'user')).not.toBe(tokens.key('t', 'device'));
+    expect(tokens.key('t', 'user', 'x-one')).not.toBe(tokens.key('t', 'user', 'x-two'));
   });
 });

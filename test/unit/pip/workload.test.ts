@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Workloads } from '../../../src/pdp/identity.ts';
 import { createWorkloadAuthenticator } from '../../../src/pip/workload.ts';
 import { parseSpiffeId } from '../../../src/pip/spiffe-id.ts';
 import { receivedOf, receivedWith, requestWith } from './fixture.ts';
@@ -19,7 +20,7 @@ describe('workload authenticator', () => {
     expect(createWorkloadAuthenticator().authenticate(receivedWith())).toEqual({});
   });
 
-  test.each(['payments.example.com', 'CN=web,O=Example', 'spiffe://prod.example.com', 'x'.repeat(3000)])(
+  test.each(['payments.example.com', 'CN=web,O=Example', 'x'.repeat(3000), 'https://example.com/'])(
     'finds no identity in the principal %j, the first time and the next',
     (principal) => {
       const authenticator = createWorkloadAuthenticator();
@@ -28,6 +29,35 @@ describe('workload authenticator', () => {
       expect(authenticator.authenticate(receivedOf(request))).toEqual({});
     },
   );
+
+  test.each([
+    'spiffe://prod.example.com',
+    'SPIFFE://prod.example.com/ns/frontend/sa/web',
+    'Spiffe://prod.example.com/x',
+    'spiffe://prod.example.com/ns/../frontend/sa/web',
+    'spiffe://prod.example.com/ns/frontend/sa/web/',
+    'spiffe://Prod.example.com/ns/frontend/sa/web',
+    'spiffe://prod.example.com/ns/frontend/sa/web?x',
+    'prod.example.com/ns/frontend/sa',
+    'CN=spiffe://prod.example.com/ns/frontend/sa/web',
+    `spiffe://prod.example.com/${'x'.repeat(3000)}`,
+  ])('refuses the principal %j, which looks like a SPIFFE ID, at either end', (principal) => {
+    const authenticator = createWorkloadAuthenticator();
+    for (const end of ['source', 'destination', 'source'] as const)
+      expect(authenticator.authenticate(receivedWith({ [end]: { principal } }))).toEqual({
+        refusal: 'workload_evidence_invalid',
+        detail: expect.stringContaining('looks like a SPIFFE ID') as string,
+      });
+  });
+
+  test('answers at once, without a promise, and with the same objects for what it has seen', () => {
+    const authenticator = createWorkloadAuthenticator();
+    const [first, second] = [1, 2].map(() =>
+      authenticator.authenticate(receivedWith({ source: { principal: WEB } })),
+    );
+    expect(first).not.toBeInstanceOf(Promise);
+    expect((first as Workloads).source).toBe((second as Workloads).source);
+  });
 
   test('takes nothing else as evidence', () => {
     const request = requestWith({

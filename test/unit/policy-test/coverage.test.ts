@@ -18,7 +18,7 @@ function seen(found: Coverage | undefined): string[] {
 
 const ANY = { decision: 'ALLOW' };
 const device = (attributes: object) => ({
-  device: { id: 'd' },
+  device: { id: 'mdm/d' },
   facts: [{ source: 'mdm', subject: 'device', attributes }],
 });
 

@@ -69,7 +69,7 @@ describe('request-level cases', () => {
   it('fail where policies beyond the expected ones determined the decision', async () => {
     const given = {
       method: 'POST',
-      device: { id: 'd' },
+      device: { id: 'mdm/d' },
       facts: [{ source: 'mdm', subject: 'device', attributes: { compliant: false } }],
     };
     const result = await one(given, { decision: 'DENY', policies: ['t.step-up'] });
@@ -121,7 +121,7 @@ describe('request-level cases', () => {
   });
 
   it('tell missing facts from false ones, sources that are down from sources that may be left out', async () => {
-    const device = { device: { id: 'd' } };
+    const device = { device: { id: 'mdm/d' } };
     const member = { source: 'directory', subject: 'user', groups: ['members'] };
     const mdm = (more: object) => ({
       ...device,
@@ -201,7 +201,7 @@ describe('request-level cases', () => {
 
 describe('explanations', () => {
   const device = {
-    device: { id: 'd' },
+    device: { id: 'mdm/d' },
     facts: [{ source: 'mdm', subject: 'device', attributes: { compliant: false }, age_s: 4 }],
   };
 

@@ -137,6 +137,25 @@ describe('header fields', () => {
       }),
     ).http;
     expect(headers.values('authorization')).toEqual(['a', 'b']);
+    // What came in the map may hold two fields, joined.
+    expect(headers.joined).toBe(true);
+  });
+
+  test('with two values in one are two values, unless they are the same', () => {
+    const { headers } = decoded(
+      withHttp({
+        headerMap: {
+          headers: [
+            { key: 'a', value: 'x', rawValue: Buffer.from('y') },
+            { key: 'b', value: 'z', rawValue: Buffer.from('z') },
+          ],
+        },
+      }),
+    ).http;
+    expect(headers.values('a')).toEqual(['y', 'x']);
+    expect(headers.values('b')).toEqual(['z']);
+    expect(headers.fieldCount).toBe(3);
+    expect(headers.joined).toBe(false);
   });
 });
 

@@ -1,6 +1,7 @@
 import http2 from 'node:http2';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type ExtAuthzParts, ExtAuthzService } from '../../../../src/api/ext-authz/service.ts';
+import { InFlight } from '../../../../src/api/in-flight.ts';
 import { startGrpcServer } from '../../../../src/api/grpc-server.ts';
 import { MACHINE_CLOCK } from '../../../support/clock.ts';
 import type { DecisionPoint } from '../../../../src/pdp/decide.ts';
@@ -18,14 +19,18 @@ async function serve(setup: Setup = {}, parts: Partial<ExtAuthzParts> = {}) {
     clock: MACHINE_CLOCK,
     types: EXT_AUTHZ_TYPES,
     encoding: { realm: 'test', faultsAsError: false },
+    plaintext: true,
     timeoutMs: 1000,
-    maxInFlight: 10,
+    inFlight: new InFlight(10),
     maxRequestBytes: 64 * 1024,
     onEncoded: (microseconds) => void encodings.push(microseconds),
     onFault: (error) => void faults.push(error),
     ...parts,
   });
-  const server = await startGrpcServer(service, { address: '127.0.0.1:0', maxReceiveBytes: 64 * 1024 });
+  const server = await startGrpcServer(service, {
+    address: '127.0.0.1:0',
+    maxReceiveBytes: 64 * 1024,
+  });
   const client = connect(server.address);
   onTestFinished(async () => {
     client[Symbol.dispose]();
@@ -258,9 +263,10 @@ test('a request id that does not look like one is not recorded', async () => {
 describe('too much at once', () => {
   test('is denied as overloaded, at once, and recorded; what is under way goes on', async () => {
     const gate = Promise.withResolvers<undefined>();
-    const { client, service, records } = await serve({ user: () => gate.promise }, { maxInFlight: 3 });
+    const inFlight = new InFlight(3);
+    const { client, records } = await serve({ user: () => gate.promise }, { inFlight });
     const held = [1, 2, 3].map(() => client.check(checkRequestBytes()));
-    await eventually('three checks under way', () => (service.inFlight === 3 ? true : undefined));
+    await eventually('three checks under way', () => (inFlight.count === 3 ? true : undefined));
     expect(await client.check(checkRequestBytes())).toMatchObject({
       allowed: false,
       httpStatus: 503,
@@ -268,7 +274,7 @@ describe('too much at once', () => {
     });
     gate.resolve(undefined);
     expect((await Promise.all(held)).every(({ allowed }) => allowed)).toBe(true);
-    expect(service.inFlight).toBe(0);
+    expect(inFlight.count).toBe(0);
     expect(records).toHaveLength(4);
   });
 });
@@ -284,13 +290,14 @@ describe('where not even a decision can be made', () => {
     ],
     ['nothing at all', () => Promise.resolve(undefined as never)],
   ])('%s is an explicit deny, and somebody is told', async (_what, decide) => {
-    const { client, faults, service } = await serve({}, { decisionPoint: { decide } });
+    const inFlight = new InFlight(1);
+    const { client, faults } = await serve({}, { decisionPoint: { decide }, inFlight });
     expect(await client.check(checkRequestBytes())).toMatchObject({
       allowed: false,
       httpStatus: 503,
       metadata: { reason: 'internal' },
     });
     expect(faults).toHaveLength(1);
-    expect(service.inFlight).toBe(0);
+    expect(inFlight.count).toBe(0);
   });
 });

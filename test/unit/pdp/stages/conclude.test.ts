@@ -135,6 +135,12 @@ describe('how long an answer may be kept', () => {
     expect(await decided(PERMIT_ALL, { maxAgeMs: 0 })).not.toHaveProperty('cacheableUntil');
   });
 
+  test('are not for the PEP where each request must prove a key anew, and are where a certificate is shown', async () => {
+    const bound = (confirmation: object) => ({ user: userIdentity('alice', { confirmation }) });
+    expect(await decided(PERMIT_ALL, bound({ key: 'k' }))).not.toHaveProperty('cacheableUntil');
+    expect(await decided(PERMIT_ALL, bound({ certificate: 'c' }))).toHaveProperty('cacheableUntil');
+  });
+
   test('is not told where policies read the clock or a source was omitted', async () => {
     expect(
       await decided(

@@ -1,0 +1,25 @@
+/** Calls under way, counted over all gRPC services, and how many there may be. */
+export class InFlight {
+  readonly max: number;
+  #count = 0;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  /** Calls under way. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Whether more are under way than there may be. */
+  get exceeded(): boolean {
+    return this.#count > this.max;
+  }
+
+  /** Counts a call until what it returns is disposed. */
+  enter(): Disposable {
+    this.#count += 1;
+    return { [Symbol.dispose]: () => void (this.#count -= 1) };
+  }
+}

@@ -1,0 +1,164 @@
+import type { Config } from './config.ts';
+import type { Log } from './pdp/log.ts';
+import type { Clock, UserAuthenticator } from './pdp/ports.ts';
+import { type DpopCheck, createDpopCheck, replayWindowMs } from './pip/dpop.ts';
+import { readOrigin } from './pip/dpop-target.ts';
+import { ISSUER_PRESETS, type IssuerPreset, fillTemplate } from './pip/issuer-presets.ts';
+import { type ClaimMapping, type Issuer, createIssuer } from './pip/issuer.ts';
+import { type KeySet, type KeySource, createKeySet } from './pip/jwks.ts';
+import { openRedisReplayStore } from './pip/replay-store-redis.ts';
+import { type ReplayStore, createMemoryReplayStore } from './pip/replay-store.ts';
+import { type TokenVerifier, createTokenVerifier } from './pip/token-verifier.ts';
+import { createUserAuthenticator } from './pip/user-token.ts';
+import { KUBERNETES_CLAIMS, KUBERNETES_TYPES } from './pip/workload/kubernetes-token.ts';
+
+type IssuerConfig = Config['issuers'][number];
+
+/** All that deals with tokens. */
+export interface Tokens {
+  readonly issuers: readonly Issuer[];
+  readonly verifier: TokenVerifier;
+  readonly user: UserAuthenticator;
+}
+
+interface TokenParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** See `UserAuthenticatorOptions`. */
+  readonly isWorkloadToken?: (token: string) => boolean;
+}
+
+/**
+ * Wires issuers, their keys, which are fetched from now on, and the check of DPoP proofs. Throws `InputError` for what people wrote
+ * wrong.
+ */
+export async function openTokens(
+  configured: readonly IssuerConfig[],
+  tokens: Config['tokens'],
+  parts: TokenParts,
+  stack: AsyncDisposableStack,
+): Promise<Tokens> {
+  const keySets = new Map<string, KeySet>();
+  for (const issuer of configured) {
+    const { name, refresh_ms: refreshMs, stale_ceiling_ms: staleCeilingMs } = issuer;
+    const source = keySourceOf(issuer);
+    keySets.set(name, stack.use(createKeySet({ name, source, refreshMs, staleCeilingMs, ...parts })));
+  }
+  await Promise.all([...keySets.values()].map((keySet) => keySet.start()));
+  const issuers = configured.map(issuerOf);
+  const caching = { maxBytes: tokens.cache_max_bytes, maxAgeMs: tokens.cache_max_age_ms };
+  const verifier = createTokenVerifier(issuers, keySets, parts.clock, caching);
+  const dpop = await openDpop(tokens.dpop, parts, stack);
+  const { isWorkloadToken } = parts;
+  const user = createUserAuthenticator({
+    verifier,
+    issuers,
+    dpop,
+    ...(isWorkloadToken && { isWorkloadToken }),
+  });
+  return { issuers, verifier, user };
+}
+
+async function openDpop(
+  { origins, algorithms, max_age_s: maxAgeSeconds, skew_s: skewSeconds, replay }: Config['tokens']['dpop'],
+  { clock, log }: TokenParts,
+  stack: AsyncDisposableStack,
+): Promise<DpopCheck> {
+  const windowMs = replayWindowMs(maxAgeSeconds, skewSeconds);
+  const replays = await openReplays(replay, windowMs, { clock, log }, stack);
+  if (replay.kind === 'memory' && Object.keys(origins).length > 0)
+    log.info(
+      { setting: 'tokens.dpop.replay' },
+      'used DPoP proofs are remembered in this process: run one replica',
+    );
+  const external = Object.entries(origins).map(([host, list]): [string, string[]] => [
+    host,
+    [list].flat().flatMap((text) => readOrigin(text) ?? []),
+  ]);
+  return createDpopCheck({ origins: new Map(external), algorithms, maxAgeSeconds, skewSeconds, replays });
+}
+
+async function openReplays(
+  replay: Config['tokens']['dpop']['replay'],
+  windowMs: number,
+  { clock, log }: TokenParts,
+  stack: AsyncDisposableStack,
+): Promise<ReplayStore> {
+  if (replay.kind === 'memory')
+    return createMemoryReplayStore({ clock, windowMs, maxEntries: replay.max_entries });
+  const {
+    url,
+    key_prefix: keyPrefix,
+    command_timeout_ms: commandTimeoutMs,
+    password_file: passwordFile,
+  } = replay;
+  const options = { url, keyPrefix, commandTimeoutMs, windowMs, log };
+  return stack.use(
+    await openRedisReplayStore({ ...options, ...(passwordFile !== undefined && { passwordFile }) }),
+  );
+}
+
+function presetOf({ preset }: IssuerConfig): IssuerPreset | undefined {
+  return preset === undefined ? undefined : ISSUER_PRESETS[preset];
+}
+
+function keySourceOf(issuer: IssuerConfig): KeySource {
+  const { jwks, variables = {} } = issuer;
+  const preset = presetOf(issuer);
+  const algorithm = (issuer.algorithms ?? preset?.algorithms ?? [])[0] ?? '';
+  if (jwks && !('pem_url' in jwks)) return jwks;
+  if (jwks) return { pemUrl: jwks.pem_url, algorithm };
+  const url = fillTemplate(preset?.keys ?? '', variables);
+  return preset?.keyFormat === 'pem' ? { pemUrl: url, algorithm } : { url };
+}
+
+/** What is configured goes before what the preset says, key by key; attributes are added up. */
+function issuerOf(config: IssuerConfig): Issuer {
+  const { name, use, audiences, variables = {}, profile, max_age_s: maxAgeSeconds } = config;
+  const preset = presetOf(config);
+  return createIssuer({
+    ...rulesOf(config, preset),
+    name,
+    use,
+    audiences,
+    issuer: config.issuer ?? fillTemplate(preset?.issuer ?? '', variables),
+    algorithms: config.algorithms ?? preset?.algorithms ?? [],
+    types: config.types ?? preset?.types ?? (config.kubernetes ? KUBERNETES_TYPES : ['at+jwt']),
+    skewSeconds: config.skew_s,
+    requireLowS: config.require_low_s,
+    claims: config.kubernetes ? KUBERNETES_CLAIMS : claimsOf(config.claims, preset?.claims ?? {}),
+    ...(profile !== undefined && { profile }),
+    ...(maxAgeSeconds !== undefined && { maxAgeSeconds }),
+    ...(preset?.registeredIn !== undefined && { registeredIn: preset.registeredIn }),
+  });
+}
+
+function rulesOf(config: IssuerConfig, preset: IssuerPreset | undefined) {
+  const header = config.header ?? preset?.header;
+  const binding = config.binding ?? preset?.binding;
+  const requiredClaims = config.required_claims ?? preset?.requiredClaims;
+  const forbiddenClaims = config.forbidden_claims ?? preset?.forbiddenClaims;
+  const claimValues = config.claim_values ?? preset?.claimValues;
+  return {
+    ...(header !== undefined && { header }),
+    ...(binding !== undefined && { binding }),
+    ...(requiredClaims !== undefined && { requiredClaims }),
+    ...(forbiddenClaims !== undefined && { forbiddenClaims }),
+    ...(claimValues !== undefined && { claimValues }),
+  };
+}
+
+function claimsOf(config: IssuerConfig['claims'], preset: ClaimMapping): ClaimMapping {
+  const groups = config.groups ?? preset.groups;
+  const deviceId = config.device_id ?? preset.deviceId;
+  const sessionId = config.session_id ?? preset.sessionId;
+  const clientId = config.client_id ?? preset.clientId;
+  return {
+    attributes: { ...preset.attributes, ...config.attributes },
+    ...(groups !== undefined && { groups }),
+    ...(deviceId !== undefined && { deviceId }),
+    ...(config.device_issuer !== undefined && { deviceIssuer: config.device_issuer }),
+    ...(sessionId !== undefined && { sessionId }),
+    ...(clientId !== undefined && { clientId }),
+  };
+}

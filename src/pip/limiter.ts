@@ -1,0 +1,28 @@
+/** Work that is let in only while there is room for it. */
+export interface Limiter {
+  /** Runs `work` when there is room; `undefined` where too many wait already. */
+  run<T>(work: () => Promise<T>): Promise<T | undefined>;
+}
+
+/** Makes a limiter: at most `running` at once, at most `waiting` more in line, first come first served. */
+export function createLimiter(running: number, waiting: number): Limiter {
+  let free = running;
+  const line: (() => void)[] = [];
+  const leave = (): void => {
+    const next = line.shift();
+    if (next) next();
+    else free += 1;
+  };
+  return {
+    async run(work) {
+      if (free > 0) free -= 1;
+      else if (line.length >= waiting) return undefined;
+      else await new Promise<void>((resolve) => line.push(resolve));
+      try {
+        return await work();
+      } finally {
+        leave();
+      }
+    },
+  };
+}

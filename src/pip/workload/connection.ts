@@ -1,0 +1,98 @@
+import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
+import type { ProvenWorkload, SourceCertificate, WorkloadIdentity } from '../../pdp/identity.ts';
+import { type SvidVerifier, isSvidProblem } from '../../pdp/x509-svid.ts';
+import type { Received } from '../../pdp/trace.ts';
+import {
+  type CertificateReader,
+  type CertificateReading,
+  certificateConflict,
+  refuseCertificate,
+} from '../peer-certificate.ts';
+import { parseSpiffeId } from '../spiffe-id.ts';
+import type { Principal } from './principal.ts';
+
+/** What the PEP says about the connection that a request came on. */
+export interface Connection {
+  readonly source?: ProvenWorkload;
+  readonly destination?: WorkloadIdentity;
+  readonly certificate?: SourceCertificate;
+}
+
+/** How {@link createConnectionReader} judges. */
+export interface ConnectionRules {
+  readonly principals: (principal: string) => Principal | Refusal | undefined;
+  readonly certificates: CertificateReader;
+  /** Verifies certificates by our trust bundles; without it a certificate alone proves nobody. */
+  readonly verify?: SvidVerifier;
+  /** `chain`: the certificate must be sent along, and be an X.509-SVID by `verify`. */
+  readonly sourceCertificates: 'agree' | 'chain';
+}
+
+/**
+ * Reads both ends of the connection: the principals that the PEP authenticated by mutual TLS, and the certificate of the source.
+ * Principal and certificate must say the same (`evidence_conflict`). Without a principal, a certificate that is an X.509-SVID by
+ * our own trust bundles proves the source; any other proves nobody, and is still told of by its fingerprint.
+ */
+export function createConnectionReader(rules: ConnectionRules): (received: Received) => Connection | Refusal {
+  const { principals, certificates } = rules;
+  return (received) => {
+    const { source, destination } = received.request;
+    const principal = principals(source.principal);
+    if (principal && isRefusal(principal)) return principal;
+    const target = principals(destination.principal);
+    if (target && isRefusal(target)) return target;
+    const reading = source.certificate === '' ? undefined : certificates(source.certificate);
+    const proven = principal
+      ? bornOut(principal, reading, rules, received.receivedAt)
+      : shownAlone(source.principal, reading, rules, received.receivedAt);
+    if (proven && isRefusal(proven)) return proven;
+    return {
+      ...(proven && { source: proven }),
+      ...(target && { destination: target.identity }),
+      ...(reading && !isRefusal(reading) && { certificate: reading.certificate }),
+    };
+  };
+}
+
+function bornOut(
+  { proven }: Principal,
+  reading: CertificateReading | Refusal | undefined,
+  { sourceCertificates, verify }: ConnectionRules,
+  now: number,
+): ProvenWorkload | Refusal {
+  if (reading && isRefusal(reading)) return reading;
+  const conflict = reading && certificateConflict(reading, proven.id);
+  if (conflict) return conflict;
+  if (sourceCertificates === 'agree') return proven;
+  if (!reading || !verify) return NO_CERTIFICATE;
+  const svid = verify([reading.der], now);
+  if (!isSvidProblem(svid)) return proven;
+  const detail = `the certificate of the source: ${svid.problem}`;
+  return refuseCertificate('workload_evidence_invalid', detail, reading.certificate.fingerprint);
+}
+
+const NO_CERTIFICATE = refuse(
+  'workload_evidence_invalid',
+  'the PEP sent no certificate of the source to verify (include_peer_certificate)',
+);
+
+function shownAlone(
+  principal: string,
+  reading: CertificateReading | Refusal | undefined,
+  { verify }: ConnectionRules,
+  now: number,
+): ProvenWorkload | Refusal | undefined {
+  if (!reading || isRefusal(reading)) return undefined;
+  const [uri, ...others] = reading.uris ?? [];
+  if (uri === undefined || others.length > 0 || 'invalid' in parseSpiffeId(uri)) return undefined;
+  // A PEP that names the peer by DNS name or subject has found no URI in the certificate.
+  if (principal !== '')
+    return refuseCertificate(
+      'evidence_conflict',
+      `the PEP names no workload, the certificate it sent says ${uri}`,
+      reading.certificate.fingerprint,
+    );
+  const svid = verify?.([reading.der], now);
+  if (!svid || isSvidProblem(svid)) return undefined;
+  return { ...svid.identity, evidence: 'certificate', provenUntil: svid.notAfter };
+}

@@ -1,0 +1,34 @@
+import { hash } from 'node:crypto';
+import { singleHeader } from '../../pdp/canonical.ts';
+import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
+import type { ProvenWorkload } from '../../pdp/identity.ts';
+import type { Received } from '../../pdp/trace.ts';
+import { readUserCredential } from '../user-credential.ts';
+
+/** Reads a token of the calling workload. `undefined`: there is none. */
+export type WorkloadTokenReader = (
+  received: Received,
+) => Promise<ProvenWorkload | Refusal> | Refusal | undefined;
+
+/**
+ * The token in a header: after `Bearer` in `authorization`, bare in any other. `undefined`: there is none, or another kind of credential.
+ * More than one is `credentials_conflict`.
+ */
+export function tokenIn({ request }: Received, header: string): string | Refusal | undefined {
+  if (header !== 'authorization')
+    return singleHeader(request, header, refuse('credentials_conflict', `more than one '${header}' header`));
+  const credential = readUserCredential(request, [header]);
+  if (credential === undefined || isRefusal(credential)) return credential;
+  return credential.scheme === 'bearer' ? credential.token : undefined;
+}
+
+/** A refusal that says which evidence it is about, with a fingerprint that is not the token. */
+export function aboutToken(
+  kind: string,
+  header: string,
+  token: string,
+  { refusal, detail = '' }: Refusal,
+): Refusal {
+  const evidence = `sha256:${hash('sha256', token, 'base64url')}`;
+  return { refusal, detail: `the ${kind} in '${header}': ${detail}`, evidence };
+}
