@@ -69,20 +69,17 @@ async function listenPlaintext(server: Server, address: string): Promise<HttpLis
   };
 }
 
-/** Closes a connection when its request is answered; at once where it has none. */
+/**
+ * Closes a connection with the next answer. One that is idle is left alone, for a request may be on its way to it; the listener cuts it
+ * at the end of the grace.
+ */
 function retirement(server: Server): (socket: Socket) => void {
-  const busy = new WeakSet<Socket>();
   const old = new WeakSet<Socket>();
   server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    busy.add(socket);
     if (old.has(socket)) response.setHeader('connection', 'close');
     response.once('close', () => {
-      busy.delete(socket);
       if (old.has(socket)) socket.end();
     });
   });
-  return (socket) => {
-    old.add(socket);
-    if (!busy.has(socket)) socket.end();
-  };
+  return (socket) => void old.add(socket);
 }
