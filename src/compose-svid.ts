@@ -84,14 +84,11 @@ function openOwnSource(spiffe: Spiffe, { clock, log }: IdentityParts): SvidSourc
 
 function endpointOf(endpoint: Spiffe['federation'][number]): BundleEndpoint {
   const { trust_domain: trustDomain, url, profile, endpoint_spiffe_id: spiffeId = '' } = endpoint;
-  const { bundle_file: bundleFile, ca_file: caFile } = endpoint;
+  const { bundle_file: bundleFile, ca_file: caFile, stale_ceiling_ms: staleMs } = endpoint;
+  const common = { trustDomain, url, staleMs };
   return profile === 'https_spiffe'
-    ? {
-        trustDomain,
-        url,
-        profile: { kind: profile, spiffeId, ...(bundleFile !== undefined && { bundleFile }) },
-      }
-    : { trustDomain, url, profile: { kind: profile, ...(caFile !== undefined && { caFile }) } };
+    ? { ...common, profile: { kind: profile, spiffeId, ...(bundleFile !== undefined && { bundleFile }) } }
+    : { ...common, profile: { kind: profile, ...(caFile !== undefined && { caFile }) } };
 }
 
 function countSvids(svids: SvidSource, metrics: IdentityParts['metrics']): () => void {

@@ -113,7 +113,8 @@ function keySetOf({ onward_identity: onwardConfig }: Config, onward: OnwardIdent
 async function openLog(config: Config, logger: Logger): Promise<LogWriter> {
   const { dir, log, durability, segment_bytes: segmentBytes } = config.audit;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  return await openLogWriter({ dir, log, durability, segmentBytes, clock: SYSTEM_CLOCK, logger });
+  const plaintext = plaintextSurfaces(config);
+  return await openLogWriter({ dir, log, durability, segmentBytes, plaintext, clock: SYSTEM_CLOCK, logger });
 }
 
 function recorderOf(config: Config, writer: LogWriter): Recorder {

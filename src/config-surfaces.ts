@@ -26,6 +26,9 @@ const Bundle = z.strictObject({
   file: file('CA certificates (PEM) or a SPIFFE bundle (JSON); read again when it changes.'),
 });
 
+/** A week: whoever can block the endpoint keeps a CA that was withdrawn in trust for so long. */
+const MAX_STALE_MS = 7 * 86_400_000;
+
 const Federation = z
   .strictObject({
     trust_domain: trustDomain.meta({ description: 'The foreign trust domain.' }),
@@ -46,6 +49,10 @@ const Federation = z
       '`https_spiffe`: the bundle of the trust domain of the endpoint, for the first connection; PEM or a SPIFFE bundle.',
     ).optional(),
     ca_file: file("`https_web`: CAs of the endpoint, PEM; the runtime's own where not given.").optional(),
+    stale_ceiling_ms: z.int().min(30_000).max(MAX_STALE_MS).default(3_600_000).meta({
+      description:
+        'How long the trust domain is trusted on while its bundle cannot be fetched. A bundle is fetched again within a third of that. In ms.',
+    }),
   })
   .superRefine((endpoint, context) => {
     const spiffe = endpoint.profile === 'https_spiffe';
@@ -105,16 +112,25 @@ export const Spiffe = z
         issue([other], `is not for the source ${spiffe.source}`);
     }
     for (const list of ['bundles', 'federation'] as const) refuseTwice(list, spiffe[list] ?? [], issue);
+    refuseShadowed(spiffe.federation, spiffe.bundles ?? [], issue);
   });
 
-function refuseTwice(
-  list: string,
-  items: readonly { readonly trust_domain: string }[],
-  issue: (path: PropertyKey[], message: string) => void,
-): void {
+type Named = readonly { readonly trust_domain: string }[];
+type Issue = (path: PropertyKey[], message: string) => void;
+
+function refuseTwice(list: string, items: Named, issue: Issue): void {
   for (const [index, { trust_domain: name }] of items.entries())
     if (items.findIndex((other) => other.trust_domain === name) !== index)
       issue([list, index, 'trust_domain'], `'${name}' is there already: bundles are not merged`);
+}
+
+function refuseShadowed(federation: Named, bundles: Named, issue: Issue): void {
+  for (const [index, { trust_domain: name }] of federation.entries())
+    if (bundles.some((bundle) => bundle.trust_domain === name))
+      issue(
+        ['federation', index, 'trust_domain'],
+        `'${name}' has a file in spiffe.bundles already: bundles are not merged, so the endpoint would never count`,
+      );
 }
 
 const pattern = z.string().superRefine(refusing(problemOf));

@@ -24,3 +24,18 @@ export function controlLine({ kind, log, index, now, fields }: ControlRecord): s
   const head = `{"v":${RECORD_VERSION},"kind":"${kind}","log":${JSON.stringify(log)},"index":${index}`;
   return `${head},"timestamp":"${timestampText(now)}",${fields}}`;
 }
+
+/** What a `boot` record says of the run that begins. */
+export interface Boot {
+  readonly durability: string;
+  /** How the run before it ended. */
+  readonly previousRun: string;
+  /** Names of the surfaces that take any caller, by choice (design §4.5). */
+  readonly plaintext: readonly string[];
+}
+
+/** The members of a `boot` record, as JSON text without braces. */
+export function bootFields({ durability, previousRun, plaintext }: Boot): string {
+  const run = { durability, previous_run: previousRun, plaintext, pid: process.pid, node: process.version };
+  return JSON.stringify(run).slice(1, -1);
+}

@@ -1,6 +1,6 @@
 import type { Log } from '../pdp/log.ts';
 import type { Clock } from '../pdp/ports.ts';
-import { type ControlFields, type ControlKind, controlLine } from './control-record.ts';
+import { type ControlFields, type ControlKind, bootFields, controlLine } from './control-record.ts';
 import { type DirLock, lockDir } from './dir-lock.ts';
 import { LineEncoder } from './line-encoder.ts';
 import { type LogFs, NODE_LOG_FS } from './log-fs.ts';
@@ -23,6 +23,8 @@ export interface LogWriterOptions {
   readonly durability: Durability;
   readonly clock: Clock;
   readonly logger: Log;
+  /** Names of the surfaces that take any caller, for the `boot` record. */
+  readonly plaintext: readonly string[];
   /** Size at which a new segment begins. Default 256 MiB. */
   readonly segmentBytes?: number;
   /** UTF-16 units of lines that may wait for the disk; more are refused. Default 32 Mi. */
@@ -124,7 +126,6 @@ class SegmentedLogWriter implements LogWriter {
 
   /** Writes the first records of this run. */
   async boot({ droppedBytes, previousRun }: Recovered): Promise<void> {
-    const { durability } = this.#options;
     if (droppedBytes > 0) {
       this.#options.logger.error(
         { droppedBytes },
@@ -133,7 +134,7 @@ class SegmentedLogWriter implements LogWriter {
       // It shares the batch, and so the fate, of the `boot` record.
       void this.#queue((index) => this.#control('recovered', index, `"bytes_dropped":${droppedBytes}`));
     }
-    const fields = `"durability":"${durability}","previous_run":"${previousRun}","pid":${process.pid},"node":"${process.version}"`;
+    const fields = bootFields({ ...this.#options, previousRun });
     const queued = this.#queue((index) => this.#control('boot', index, fields));
     try {
       await Promise.all([queued, this.#settle()]);

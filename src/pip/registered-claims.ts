@@ -69,7 +69,11 @@ function timeRefusal({ exp, nbf, iat }: Times, now: number, issuer: Issuer): Ref
   const { skewSeconds: skew } = issuer;
   if (now >= exp + skew) return refuse('token_expired', `expired ${Math.floor(now - exp)} s ago`);
   if (nbf !== undefined && nbf > now + skew) {
-    return refuse('token_not_yet_valid', `valid only in ${Math.ceil(nbf - now)} s`);
+    const wait = Math.ceil(nbf - now);
+    return refuse(
+      'token_not_yet_valid',
+      `valid only in ${wait} s: the clocks differ by more than ${skew} s, or it is for later`,
+    );
   }
   if (iat !== undefined && iat > now + skew) {
     const ahead = Math.ceil(iat - now);

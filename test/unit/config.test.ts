@@ -295,6 +295,21 @@ describe('problems', () => {
       /^spiffe\.federation\[0\]\.endpoint_spiffe_id: is not for the profile https_web/,
     ],
     [
+      'a federated trust domain that has a bundle already',
+      mutual({ federation: [ENDPOINT, { ...ENDPOINT, trust_domain: 't' }] }),
+      /^spiffe\.federation\[1\]\.trust_domain: 't' has a file in spiffe\.bundles already: bundles are not merged/,
+    ],
+    [
+      'a federated bundle that goes stale before it can be fetched again',
+      mutual({ federation: [{ ...ENDPOINT, stale_ceiling_ms: 29_999 }] }),
+      /^spiffe\.federation\[0\]\.stale_ceiling_ms/,
+    ],
+    [
+      'a federated bundle that is trusted for weeks unseen',
+      mutual({ federation: [{ ...ENDPOINT, stale_ceiling_ms: 604_800_001 }] }),
+      /^spiffe\.federation\[0\]\.stale_ceiling_ms/,
+    ],
+    [
       'an issuer without audience',
       { ...base, issuers: [{ ...ISSUER, audiences: undefined }] },
       /^issuers\[0\]\.audiences/,
@@ -463,7 +478,8 @@ describe('the environment', () => {
     if (key.endsWith('.allow')) return ['[spiffe://a/b]', ['spiffe://a/b']];
     if (key === 'spiffe.source') return ['files', 'files'];
     if (key === 'spiffe.bundles') return [JSON.stringify([BUNDLE]), [{ ...BUNDLE, file: resolve('b.pem') }]];
-    if (key === 'spiffe.federation') return [JSON.stringify([ENDPOINT]), [ENDPOINT]];
+    if (key === 'spiffe.federation')
+      return [JSON.stringify([ENDPOINT]), [{ ...ENDPOINT, stale_ceiling_ms: 3_600_000 }]];
     if (key === 'spiffe.endpoint') return ['unix:///run/x', 'unix:///run/x'];
     if (node.enum) return [String(node.enum.at(-1)), node.enum.at(-1)];
     if (node.type === 'boolean') return ['true', true];

@@ -14,6 +14,8 @@ export interface BundleEndpoint {
   /** https, without credentials. */
   readonly url: string;
   readonly profile: EndpointProfile;
+  /** In place of {@link FederationTimes.staleMs}. */
+  readonly staleMs?: number;
 }
 
 /** How often an endpoint is asked, and how long its last answer counts. All in ms. */

@@ -59,10 +59,11 @@ export function createFederatedBundles(options: FederatedBundlesOptions): Federa
   };
   const newest = (trustDomain: string) =>
     endpoints.find((endpoint) => endpoint.trustDomain === trustDomain)?.newest ?? others?.().get(trustDomain);
-  const setting = { clock, log, times: { ...TIMES, ...options.times }, newest, changed };
-  const endpoints: readonly FollowedEndpoint[] = options.bundles.map((endpoint) =>
-    followEndpoint(endpoint, setting),
-  );
+  const times = { ...TIMES, ...options.times };
+  const endpoints: readonly FollowedEndpoint[] = options.bundles.map((endpoint) => {
+    const { staleMs = times.staleMs } = endpoint;
+    return followEndpoint(endpoint, { clock, log, times: { ...times, staleMs }, newest, changed });
+  });
   const start = async (): Promise<void> =>
     void (await Promise.all(endpoints.map((endpoint) => endpoint.start())));
   let started: Promise<void> | undefined;

@@ -1,12 +1,12 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect as tlsConnect } from 'node:tls';
 import { credentials } from '@grpc/grpc-js';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { type PdpProcess, readRecords, startPdp } from '../../support/pdp-process.ts';
 import { checkRequestBytes } from '../../support/requests.ts';
+import { metric, putLeaf, replaceFile, untilShown } from '../../support/rotation.ts';
 import { type Leaf, type TestCa, createTestCa } from '../../support/test-ca.ts';
 import { type RawClient, connect } from '../../unit/api/grpc-client.ts';
 import { sampleConfig } from './load.ts';
@@ -23,24 +23,10 @@ async function createSvidFolder(leaf: Leaf, cas: readonly TestCa[]) {
     keyFile: join(folder, 'svid-key.pem'),
     bundleFile: join(folder, 'bundle.pem'),
   };
-  const replace = async (file: string, text: string): Promise<void> => {
-    await writeFile(`${file}.next`, text);
-    await rename(`${file}.next`, file);
-  };
-  const putLeaf = async (next: Leaf): Promise<void> => {
-    await replace(files.keyFile, next.key);
-    await replace(files.certFile, next.cert);
-  };
   const putBundle = (next: readonly TestCa[]) =>
-    replace(files.bundleFile, next.map(({ bundle }) => bundle).join(''));
-  await Promise.all([putLeaf(leaf), putBundle(cas)]);
-  return { ...files, putLeaf, putBundle };
-}
-
-function metric(pdp: PdpProcess, name: string): Promise<number> {
-  return fetch(`http://127.0.0.1:${pdp.opsPort}/metrics`)
-    .then((answer) => answer.text())
-    .then((text) => Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]));
+    replaceFile(files.bundleFile, next.map(({ bundle }) => bundle).join(''));
+  await Promise.all([putLeaf(files, leaf), putBundle(cas)]);
+  return { ...files, putLeaf: (next: Leaf) => putLeaf(files, next), putBundle };
 }
 
 /** Who calls, and whom callers trust; replaced during the test. */
@@ -80,27 +66,6 @@ function load(pdp: PdpProcess, callers: Callers) {
 function clientOf(pdp: PdpProcess, leaf: Leaf, roots: string): RawClient {
   const channel = credentials.createSsl(Buffer.from(roots), Buffer.from(leaf.key), Buffer.from(leaf.cert));
   return connect(`127.0.0.1:${pdp.grpcPort}`, channel, true);
-}
-
-/** The certificate that the PDP shows to new connections. */
-function shown(pdp: PdpProcess): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = tlsConnect(
-      { host: '127.0.0.1', port: pdp.grpcPort, rejectUnauthorized: false, ALPNProtocols: ['h2'] },
-      () => {
-        resolve(socket.getPeerX509Certificate()?.toString() ?? '');
-        socket.destroy();
-      },
-    );
-    socket.once('error', reject);
-  });
-}
-
-async function untilShown(pdp: PdpProcess, leaf: Leaf): Promise<void> {
-  const own = leaf.cert.trim();
-  await eventually('the new SVID is shown', async () =>
-    (await shown(pdp)).trim() === own ? true : undefined,
-  );
 }
 
 async function untilKnown(pdp: PdpProcess, leaf: Leaf, roots: string): Promise<void> {

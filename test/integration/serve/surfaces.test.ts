@@ -1,4 +1,6 @@
+import { readFile, readdir } from 'node:fs/promises';
 import { request } from 'node:https';
+import { join } from 'node:path';
 import { credentials, status } from '@grpc/grpc-js';
 import { expect, onTestFinished, test } from 'vitest';
 import { createConfigFolder, startTestApp } from '../../support/app.ts';
@@ -68,6 +70,32 @@ test('one SVID serves every surface over mutual TLS, and each has an allow list 
     const ready = await statusOf(addresses.ops, '/readyz', leaf);
     expect([name, ready]).toEqual([name, name === 'ops' ? 200 : 403]);
   }
+});
+
+test.each([
+  ['no surface where all are over mutual TLS', false, []],
+  ['those on loopback where only gRPC is over mutual TLS', undefined, ['http', 'ops']],
+])('the decision log says at its start which surfaces are plaintext: %s', async (_what, plaintext, names) => {
+  await using ca = await createTestCa('prod.example.com');
+  const pdp = await ca.issue({ spiffeId: id('cedar-pdp/sa/cedar-pdp') });
+  const address = '127.0.0.1:0';
+  const surface = { address, ...(plaintext !== undefined && { plaintext }) };
+  await using folder = await createConfigFolder({
+    spiffe: {
+      source: 'files',
+      cert_file: pdp.certFile,
+      key_file: pdp.keyFile,
+      bundles: [{ trust_domain: 'prod.example.com', file: ca.bundleFile }],
+    },
+    grpc: { address },
+    http: surface,
+    ops: surface,
+  });
+  const app = await startTestApp(folder);
+  onTestFinished(() => app.stop());
+  const [segment = ''] = (await readdir(folder.auditDir)).filter((name) => name.endsWith('.ndjson'));
+  const [line = ''] = (await readFile(join(folder.auditDir, segment), 'utf8')).split('\n');
+  expect(JSON.parse(line)).toMatchObject({ kind: 'boot', plaintext: names });
 });
 
 test('the HTTP surface is closed while nothing is served on it', async () => {

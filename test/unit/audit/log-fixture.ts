@@ -21,6 +21,7 @@ export async function openWriter(dir: string, changes: Partial<LogWriterOptions>
     dir,
     log: 'example.com/pdp/test',
     durability: 'written',
+    plaintext: ['ops'],
     clock: { now: () => Date.UTC(2026, 0, 2), monotonic: () => 0 },
     logger: { info: () => undefined, warn: () => undefined, error: () => undefined },
     ...changes,
@@ -38,6 +39,7 @@ export interface ReadRecord {
   readonly reason?: string;
   readonly bytes_dropped?: number;
   readonly previous_run?: string;
+  readonly plaintext?: readonly string[];
 }
 
 /** Every record of a log, in order. */

@@ -26,6 +26,21 @@ describe('a log writer', () => {
     });
   });
 
+  it('says in the boot record how it runs, and which surfaces take any caller', async () => {
+    const dir = tempDir();
+    const surfaces = ['grpc', 'ops'];
+    const first = await openWriter(dir, { plaintext: surfaces });
+    await first[Symbol.asyncDispose]();
+    const second = await openWriter(dir, { plaintext: [] });
+    await second[Symbol.asyncDispose]();
+    const run = { durability: 'written', pid: process.pid, node: process.version };
+    expect(records(dir).filter(({ kind }) => kind === 'boot')).toMatchObject([
+      { ...run, previous_run: 'none', plaintext: surfaces },
+      { ...run, previous_run: 'clean', plaintext: [] },
+    ]);
+    expect(await verifyLog(dir)).toMatchObject({ completeness: 'ok', byKind: { boot: 2 } });
+  });
+
   it('makes its directory and files readable by the owner only', async () => {
     const dir = join(tempDir(), 'log');
     await openWriter(dir);

@@ -7,6 +7,7 @@ async function main(dir: string, durability: 'written' | 'synced'): Promise<neve
   const writer = await openLogWriter({
     dir,
     durability,
+    plaintext: [],
     log: 'example.com/pdp/test',
     clock: { now: Date.now, monotonic: () => performance.now() },
     logger: { info: quiet, warn: quiet, error: quiet },

@@ -378,8 +378,12 @@ describe('a token out of its time', () => {
 
   test('is refused until the skew before its beginning', async () => {
     const token = await es256.sign({ nbf: NOW_S + 100 });
-    await expectRefusal(token, 'token_not_yet_valid', /^valid only in 100 s$/);
-    await expectRefusal(token, 'token_not_yet_valid', /^valid only in 31 s$/, START + 69_000);
+    await expectRefusal(
+      token,
+      'token_not_yet_valid',
+      /^valid only in 100 s: the clocks differ by more than 30 s, or it is for later$/,
+    );
+    await expectRefusal(token, 'token_not_yet_valid', /^valid only in 31 s: /, START + 69_000);
     expect(await verify(token, {}, START + 70_000)).toMatchObject({ subject: 'alice' });
   });
 

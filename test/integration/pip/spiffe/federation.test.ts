@@ -91,6 +91,7 @@ interface RigOptions {
   readonly profile?: BundleEndpoint['profile'];
   readonly others?: () => TrustBundles;
   readonly times?: Partial<FederationTimes>;
+  readonly staleMs?: number;
   readonly path?: string;
 }
 
@@ -100,7 +101,14 @@ async function rig(options: RigOptions = {}): Promise<Rig> {
   const log = memoryLog();
   const profile = options.profile ?? { kind: 'https_spiffe', spiffeId: ENDPOINT, bundleFile: b.bundleFile };
   const federated = createFederatedBundles({
-    bundles: [{ trustDomain: 'b.test', url: endpoint.url, profile }],
+    bundles: [
+      {
+        trustDomain: 'b.test',
+        url: endpoint.url,
+        profile,
+        ...(options.staleMs !== undefined && { staleMs: options.staleMs }),
+      },
+    ],
     clock: MACHINE_CLOCK,
     log,
     times: { ...QUICK, ...options.times },
@@ -402,6 +410,14 @@ describe('federated bundles', () => {
     expect(at.log.text()).toContain('not confirmed for too long');
     at.endpoint.answer = says(bundleOf(b, { spiffe_sequence: 1 }));
     await until('the bundle is back', () => at.federated.bundles.has('b.test'));
+  });
+
+  test('have a ceiling of their own where an endpoint is given one', async () => {
+    await using at = await rig({ staleMs: 200 });
+    await at.federated.start();
+    at.endpoint.answer = (_, response) => void response.writeHead(503).end();
+    await until('the bundle is too old', () => !at.federated.bundles.has('b.test'));
+    expect(at.log.text()).toContain('not confirmed for too long');
   });
 
   test('stay trusted while the endpoint confirms them', async () => {
