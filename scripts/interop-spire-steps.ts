@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { Log } from '../src/pdp/log.ts';
 import type { SvidSource, X509Svid } from '../src/pdp/x509-svid.ts';
-import { createFederatedBundles } from '../src/pip/spiffe/federation.ts';
+import { createFederatedBundles } from '../src/pip/spiffe/bundle/federation.ts';
 import { MACHINE_CLOCK } from '../test/support/clock.ts';
 import { eventually } from '../test/support/eventually.ts';
 import { createTestCa } from '../test/support/test-ca.ts';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { messageOf } from '../src/pdp/errors.ts';
 import type { Log } from '../src/pdp/log.ts';
-import { createWorkloadApiSource } from '../src/pip/spiffe/workload-api.ts';
+import { createWorkloadApiSource } from '../src/pip/spiffe/workload-api/workload-api.ts';
 import { MACHINE_CLOCK } from '../test/support/clock.ts';
 import { SPIRE, Unavailable, provideSpire, startSpire } from './interop-spire-parts.ts';
 import { type Run, STEPS } from './interop-spire-steps.ts';

@@ -4,7 +4,7 @@ import { Names } from './api/decision-service/names.ts';
 import { loadDecisionServiceTypes } from './api/protos.ts';
 import type { Config } from './config.ts';
 import type { WorkloadIdentity } from './pdp/identity.ts';
-import { parseSpiffeId } from './pip/spiffe-id.ts';
+import { parseSpiffeId } from './pip/spiffe/spiffe-id.ts';
 import { createSpiffeMatcher } from './pip/spiffe/spiffe-matcher.ts';
 
 /** What the decision service shares with the rest of the process. */

@@ -12,11 +12,11 @@ import type { AttributeSource, Clock, Observer, Recorder } from './pdp/ports.ts'
 import { Shadow } from './pdp/shadow.ts';
 import type { TrustBundles } from './pdp/x509-svid.ts';
 import type { ShadowOutcome } from './pdp/shadow-report.ts';
-import { cached } from './pip/cached.ts';
-import { type DeviceAuthenticatorOptions, createDeviceAuthenticator } from './pip/device.ts';
-import { openRedisSource } from './pip/redis.ts';
-import { openStaticFile } from './pip/static-file.ts';
-import type { TokenVerifier } from './pip/token-verifier.ts';
+import { cached } from './pip/facts/cached.ts';
+import { type DeviceAuthenticatorOptions, createDeviceAuthenticator } from './pip/device/device.ts';
+import { openRedisSource } from './pip/facts/redis.ts';
+import { openStaticFile } from './pip/facts/static-file.ts';
+import type { TokenVerifier } from './pip/token/token-verifier.ts';
 import { warmUp } from './warm-up.ts';
 
 /** The machine's clock. */

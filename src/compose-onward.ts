@@ -1,7 +1,7 @@
-import { createGeneratedKeys } from './api/generated-keys.ts';
-import { openKeyFolder } from './api/key-folder.ts';
-import { type OnwardIdentity, createOnwardIdentity } from './api/onward-identity.ts';
-import type { SigningKeys } from './api/signing-key.ts';
+import { createGeneratedKeys } from './api/onward/generated-keys.ts';
+import { openKeyFolder } from './api/onward/key-folder.ts';
+import { type OnwardIdentity, createOnwardIdentity } from './api/onward/onward-identity.ts';
+import type { SigningKeys } from './api/onward/signing-key.ts';
 import type { Config } from './config.ts';
 import type { Log } from './pdp/log.ts';
 import type { Clock } from './pdp/ports.ts';

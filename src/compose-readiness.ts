@@ -1,7 +1,7 @@
 import type { GrpcServer } from './api/grpc-server.ts';
 import type { InFlight } from './api/in-flight.ts';
-import type { OnwardIdentity } from './api/onward-identity.ts';
-import type { Readiness } from './api/ops.ts';
+import type { OnwardIdentity } from './api/onward/onward-identity.ts';
+import type { Readiness } from './api/ops/ops.ts';
 import type { LogWriter } from './audit/log-writer.ts';
 import { type Core, SYSTEM_CLOCK } from './compose-core.ts';
 import { policyReadiness } from './compose-rollout.ts';

@@ -1,4 +1,4 @@
-import type { Readiness, Rollout } from './api/ops.ts';
+import type { Readiness, Rollout } from './api/ops/ops.ts';
 import type { LogWriter } from './audit/log-writer.ts';
 import type { Core } from './compose-core.ts';
 import { PdpError, messageOf } from './pdp/errors.ts';

@@ -1,10 +1,10 @@
 import type { DecisionService } from './api/decision-service/service.ts';
 import type { ExtAuthzService } from './api/ext-authz/service.ts';
 import { type GrpcServer, startGrpcServer } from './api/grpc-server.ts';
-import type { HttpListener } from './api/http-listener.ts';
-import { type HttpServerParts, startHttpServer } from './api/http-server.ts';
-import { type OpsParts, startOpsServer } from './api/ops.ts';
-import type { TlsSettings } from './api/tls-listener.ts';
+import type { HttpListener } from './api/http/http-listener.ts';
+import { type HttpServerParts, startHttpServer } from './api/http/http-server.ts';
+import { type OpsParts, startOpsServer } from './api/ops/ops.ts';
+import type { TlsSettings } from './api/tls/tls-listener.ts';
 import type { OwnIdentity } from './compose-svid.ts';
 import { SURFACES, isPlaintext } from './config-surfaces.ts';
 import type { Config } from './config.ts';

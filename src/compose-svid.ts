@@ -1,16 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Trust, identityProblem } from './api/tls-listener.ts';
+import { type Trust, identityProblem } from './api/tls/tls-listener.ts';
 import type { Config } from './config.ts';
 import type { Log } from './pdp/log.ts';
 import type { Clock } from './pdp/ports.ts';
 import type { SvidSource, X509Svid } from './pdp/x509-svid.ts';
-import { combineSvidSources } from './pip/spiffe/federation-combine.ts';
-import type { BundleEndpoint } from './pip/spiffe/federation-endpoint.ts';
-import { createFederatedBundles } from './pip/spiffe/federation.ts';
+import { combineSvidSources } from './pip/spiffe/bundle/federation-combine.ts';
+import type { BundleEndpoint } from './pip/spiffe/bundle/federation-endpoint.ts';
+import { createFederatedBundles } from './pip/spiffe/bundle/federation.ts';
 import { createSvidFiles } from './pip/spiffe/svid-files.ts';
-import { createSvidVerifier } from './pip/spiffe/verify-svid.ts';
-import { findWorkloadApiEndpoint } from './pip/spiffe/workload-api-endpoint.ts';
-import { createWorkloadApiSource } from './pip/spiffe/workload-api.ts';
+import { createSvidVerifier } from './pip/spiffe/x509/verify-svid.ts';
+import { findWorkloadApiEndpoint } from './pip/spiffe/workload-api/workload-api-endpoint.ts';
+import { createWorkloadApiSource } from './pip/spiffe/workload-api/workload-api.ts';
 import type { Metrics } from './telemetry.ts';
 
 /** Our own SPIFFE identity, and how it is doing. */

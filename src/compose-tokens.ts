@@ -1,15 +1,15 @@
 import type { Config } from './config.ts';
 import type { Log } from './pdp/log.ts';
 import type { Clock, UserAuthenticator } from './pdp/ports.ts';
-import { type DpopCheck, createDpopCheck, replayWindowMs } from './pip/dpop.ts';
-import { readOrigin } from './pip/dpop-target.ts';
-import { ISSUER_PRESETS, type IssuerPreset, fillTemplate } from './pip/issuer-presets.ts';
-import { type ClaimMapping, type Issuer, createIssuer } from './pip/issuer.ts';
-import { type KeySet, type KeySource, createKeySet } from './pip/jwks.ts';
-import { openRedisReplayStore } from './pip/replay-store-redis.ts';
-import { type ReplayStore, createMemoryReplayStore } from './pip/replay-store.ts';
-import { type TokenVerifier, createTokenVerifier } from './pip/token-verifier.ts';
-import { createUserAuthenticator } from './pip/user-token.ts';
+import { type DpopCheck, createDpopCheck, replayWindowMs } from './pip/dpop/dpop.ts';
+import { readOrigin } from './pip/dpop/dpop-target.ts';
+import { ISSUER_PRESETS, type IssuerPreset, fillTemplate } from './pip/token/issuer-presets.ts';
+import { type ClaimMapping, type Issuer, createIssuer } from './pip/token/issuer.ts';
+import { type KeySet, type KeySource, createKeySet } from './pip/jwks/jwks.ts';
+import { openRedisReplayStore } from './pip/dpop/replay-store-redis.ts';
+import { type ReplayStore, createMemoryReplayStore } from './pip/dpop/replay-store.ts';
+import { type TokenVerifier, createTokenVerifier } from './pip/token/token-verifier.ts';
+import { createUserAuthenticator } from './pip/token/user-token.ts';
 import { KUBERNETES_CLAIMS, KUBERNETES_TYPES } from './pip/workload/kubernetes-token.ts';
 
 type IssuerConfig = Config['issuers'][number];

@@ -1,10 +1,10 @@
 import type { Config } from './config.ts';
 import type { WorkloadAuthenticator } from './pdp/ports.ts';
 import type { TrustBundles } from './pdp/x509-svid.ts';
-import { createCachedSvidVerifier } from './pip/spiffe/cached-svid-verifier.ts';
+import { createCachedSvidVerifier } from './pip/spiffe/x509/cached-svid-verifier.ts';
 import { createSpiffeMatcher } from './pip/spiffe/spiffe-matcher.ts';
-import type { TokenVerifier } from './pip/token-verifier.ts';
-import { createWorkloadAuthenticator } from './pip/workload.ts';
+import type { TokenVerifier } from './pip/token/token-verifier.ts';
+import { createWorkloadAuthenticator } from './pip/workload/workload.ts';
 import { createJwtSvidReader, isJwtSvid } from './pip/workload/jwt-svid.ts';
 import { createKubernetesTokenReader } from './pip/workload/kubernetes-token.ts';
 import type { WorkloadTokenReader } from './pip/workload/token-header.ts';

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { canonicalHost } from './pdp/canonical.ts';
 import { fetchUrlProblem } from './pdp/fetch-url.ts';
-import { readOrigin } from './pip/dpop-target.ts';
-import { ISSUER_PRESETS, type PresetName, presetVariables } from './pip/issuer-presets.ts';
-import { ALGORITHMS } from './pip/issuer.ts';
-import { parseSpiffeId } from './pip/spiffe-id.ts';
+import { readOrigin } from './pip/dpop/dpop-target.ts';
+import { ISSUER_PRESETS, type PresetName, presetVariables } from './pip/token/issuer-presets.ts';
+import { ALGORITHMS } from './pip/token/issuer.ts';
+import { parseSpiffeId } from './pip/spiffe/spiffe-id.ts';
 import { file, ms, name } from './config-parts.ts';
 
 const CLAIM_TYPES = ['string', 'long', 'bool', 'string_set'] as const;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { SIGNING_ALGORITHMS } from './api/signing-key.ts';
+import { SIGNING_ALGORITHMS } from './api/onward/signing-key.ts';
 import { file } from './config-parts.ts';
 
 /** Fields that mean something to the connection, the PEP or the backend's own trust; one of them cannot carry the identity. */

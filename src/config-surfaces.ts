@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { address, file } from './config-parts.ts';
 import { LOOPBACK } from './config-rules.ts';
-import { parseSpiffeId } from './pip/spiffe-id.ts';
-import { bundleUrlProblem } from './pip/spiffe/federation.ts';
+import { parseSpiffeId } from './pip/spiffe/spiffe-id.ts';
+import { bundleUrlProblem } from './pip/spiffe/bundle/federation.ts';
 import { problemOf } from './pip/spiffe/spiffe-matcher.ts';
-import { endpointProblem } from './pip/spiffe/workload-api-endpoint.ts';
+import { endpointProblem } from './pip/spiffe/workload-api/workload-api-endpoint.ts';
 
 const trustDomain = z
   .string()

@@ -3,7 +3,7 @@ import { CallScope } from './pdp/call-scope.ts';
 import { type DecisionPointParts, createDecisionPoint } from './pdp/decide.ts';
 import { decisionId } from './pdp/decision-id.ts';
 import { HeaderFields } from './pdp/header-fields.ts';
-import type { TokenVerifier } from './pip/token-verifier.ts';
+import type { TokenVerifier } from './pip/token/token-verifier.ts';
 
 const ROUNDS = 30;
 const TIMEOUT_MS = 5000;

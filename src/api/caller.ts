@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import type { Pep } from '../pdp/access-request.ts';
 import { type Refusal, refuse } from '../pdp/decision.ts';
-import { type Peer, peerOfCertificate, peerOfSocket } from './peer.ts';
+import { type Peer, peerOfCertificate, peerOfSocket } from './tls/peer.ts';
 
 /** Who is calling, and whether we answer. */
 export interface Caller {

@@ -6,7 +6,7 @@ import { DECISION_SERVICE } from './decision-service/definition.ts';
 import type { DecisionService } from './decision-service/service.ts';
 import { type ExtAuthzService, EXT_AUTHZ_SERVICE } from './ext-authz/service.ts';
 import { loadPackageDefinition } from './protos.ts';
-import { type TlsListener, type TlsSettings, startTlsListener } from './tls-listener.ts';
+import { type TlsListener, type TlsSettings, startTlsListener } from './tls/tls-listener.ts';
 
 /** How the gRPC surface listens. */
 export interface GrpcServerOptions {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { STATUS, httpStatusOf } from '../api/status.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
-import { createWorkloadAuthenticator } from '../pip/workload.ts';
+import { createWorkloadAuthenticator } from '../pip/workload/workload.ts';
 import type { Report } from '../policy-test/report.ts';
 import { htmlReport } from '../policy-test/report-html.ts';
 import { jsonReport } from '../policy-test/report-json.ts';

@@ -7,7 +7,7 @@ import { generateKeyPair, generateProof } from 'dpop';
 import { calculateJwkThumbprint, exportJWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { App } from '../../src/compose.ts';
-import type { PresetName } from '../../src/pip/issuer-presets.ts';
+import type { PresetName } from '../../src/pip/token/issuer-presets.ts';
 import { type ConfigFolder, createConfigFolder, startTestApp } from '../support/app.ts';
 import { type Envoy, type EnvoyConfig, type Listener, startEnvoy } from '../support/envoy.ts';
 import { eventually } from '../support/eventually.ts';

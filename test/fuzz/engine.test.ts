@@ -9,7 +9,7 @@ import { createRandom } from './engine/random.ts';
 import { type FuzzTarget, latin1 } from './engine/target.ts';
 import { plantedParser } from './planted.ts';
 import { EXT_AUTHZ_TYPES, checkRequestBytes } from '../support/requests.ts';
-import { derProblem } from '../../src/pip/spiffe/der-shape.ts';
+import { derProblem } from '../../src/pip/spiffe/x509/der-shape.ts';
 import { createHierarchy } from './targets/certificates.ts';
 
 startCoverage();

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ISSUER_PRESETS, type PresetName } from '../../src/pip/issuer-presets.ts';
+import { ISSUER_PRESETS, type PresetName } from '../../src/pip/token/issuer-presets.ts';
 import { type TestIssuer, createTestIssuer } from './tokens.ts';
 
 /** A product's tokens, as its own documentation shows them (docs/tokens.md). */

@@ -1,10 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import type { Trust } from '../../src/api/tls-listener.ts';
-import type { RefusalCause } from '../../src/api/refused-connections.ts';
+import type { Trust } from '../../src/api/tls/tls-listener.ts';
+import type { RefusalCause } from '../../src/api/tls/refused-connections.ts';
 import type { Clock } from '../../src/pdp/ports.ts';
 import type { SvidSource, SvidState, TrustBundles, X509Svid } from '../../src/pdp/x509-svid.ts';
-import { parseSpiffeId } from '../../src/pip/spiffe-id.ts';
-import { createSvidVerifier } from '../../src/pip/spiffe/verify-svid.ts';
+import { parseSpiffeId } from '../../src/pip/spiffe/spiffe-id.ts';
+import { createSvidVerifier } from '../../src/pip/spiffe/x509/verify-svid.ts';
 import { MACHINE_CLOCK } from './clock.ts';
 import type { Leaf, TestCa } from './test-ca.ts';
 

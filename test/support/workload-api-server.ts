@@ -13,7 +13,7 @@ import {
   type SvidMessage,
   type WorkloadApiMessages,
   loadWorkloadApi,
-} from '../../src/pip/spiffe/workload-api-client.ts';
+} from '../../src/pip/spiffe/workload-api/workload-api-client.ts';
 import type { Leaf } from './test-ca.ts';
 
 type Call = keyof WorkloadApiMessages;

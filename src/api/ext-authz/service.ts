@@ -13,7 +13,7 @@ import type { DecisionTrace } from '../../pdp/trace.ts';
 import { correlation, remainingMs } from '../call.ts';
 import { callerOf } from '../caller.ts';
 import type { InFlight } from '../in-flight.ts';
-import type { OnwardIdentity } from '../onward-identity.ts';
+import type { OnwardIdentity } from '../onward/onward-identity.ts';
 import type { ExtAuthzTypes } from '../protos.ts';
 import { UNHEARD, interceptUnheard } from '../unheard-calls.ts';
 import { decodeCheckRequest } from './decode.ts';

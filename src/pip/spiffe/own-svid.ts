@@ -1,6 +1,6 @@
 import { type KeyObject, X509Certificate, createPrivateKey } from 'node:crypto';
 import type { SvidProblem, TrustBundles, X509Svid } from '../../pdp/x509-svid.ts';
-import { findSvid } from './verify-svid.ts';
+import { findSvid } from './x509/verify-svid.ts';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 const MAX_CHARACTERS = 131_072;

@@ -1,6 +1,6 @@
 import { InputError } from '../../pdp/errors.ts';
 import type { WorkloadIdentity } from '../../pdp/identity.ts';
-import { parseSpiffeId } from '../spiffe-id.ts';
+import { parseSpiffeId } from './spiffe-id.ts';
 
 /** An allow list of workloads. */
 export interface SpiffeMatcher {

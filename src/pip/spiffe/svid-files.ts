@@ -1,7 +1,7 @@
 import type { Log } from '../../pdp/log.ts';
 import type { Clock } from '../../pdp/ports.ts';
 import type { SvidSource, SvidState, TrustBundle, TrustBundles, X509Svid } from '../../pdp/x509-svid.ts';
-import { readBundleFile } from './bundle-document.ts';
+import { readBundleFile } from './bundle/bundle-document.ts';
 import { readOwnSvid } from './own-svid.ts';
 import { type WatchedFiles, watchFiles } from './watched-files.ts';
 

@@ -7,8 +7,8 @@ import {
   type CertificateReading,
   certificateConflict,
   refuseCertificate,
-} from '../peer-certificate.ts';
-import { parseSpiffeId } from '../spiffe-id.ts';
+} from './peer-certificate.ts';
+import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import type { Principal } from './principal.ts';
 
 /** What the PEP says about the connection that a request came on. */

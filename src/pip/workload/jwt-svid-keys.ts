@@ -1,8 +1,8 @@
 import { type JWK, createLocalJWKSet } from 'jose';
 import { type Refusal, refuse } from '../../pdp/decision.ts';
 import type { TrustBundle } from '../../pdp/x509-svid.ts';
-import type { KeyResolver } from '../jwks.ts';
-import { signatureRefusal } from '../token-signature.ts';
+import type { KeyResolver } from '../jwks/jwks.ts';
+import { signatureRefusal } from '../token/token-signature.ts';
 
 type Authorities = TrustBundle['jwtAuthorities'];
 

@@ -3,13 +3,13 @@ import { LRUCache } from 'lru-cache';
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload, WorkloadIdentity } from '../../pdp/identity.ts';
 import type { TrustBundle, TrustBundles } from '../../pdp/x509-svid.ts';
-import { type CompactJws, MAX_TOKEN_LENGTH, parseCompactJws } from '../compact-jws.ts';
-import { type Issuer, createIssuer } from '../issuer.ts';
+import { type CompactJws, MAX_TOKEN_LENGTH, parseCompactJws } from '../token/compact-jws.ts';
+import { type Issuer, createIssuer } from '../token/issuer.ts';
 import { createLimiter } from '../limiter.ts';
-import { createLowS } from '../low-s.ts';
+import { createLowS } from '../token/low-s.ts';
 import { oneOf, printable } from '../printable.ts';
-import { checkRegisteredClaims } from '../registered-claims.ts';
-import { parseSpiffeId } from '../spiffe-id.ts';
+import { checkRegisteredClaims } from '../token/registered-claims.ts';
+import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import { createSvidSignatureCheck } from './jwt-svid-keys.ts';
 import { type WorkloadTokenReader, aboutToken, tokenIn } from './token-header.ts';
 

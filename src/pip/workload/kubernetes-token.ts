@@ -1,9 +1,9 @@
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload, VerifiedToken } from '../../pdp/identity.ts';
-import type { ClaimMapping } from '../issuer.ts';
+import type { ClaimMapping } from '../token/issuer.ts';
 import { printable } from '../printable.ts';
-import { parseSpiffeId } from '../spiffe-id.ts';
-import type { TokenVerifier } from '../token-verifier.ts';
+import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
+import type { TokenVerifier } from '../token/token-verifier.ts';
 import { type WorkloadTokenReader, aboutToken, tokenIn } from './token-header.ts';
 
 /** Settings of {@link createKubernetesTokenReader}. */

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { type Refusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload, WorkloadIdentity } from '../../pdp/identity.ts';
 import { printable } from '../printable.ts';
-import { normalisePrincipal } from '../spiffe-id.ts';
+import { normalisePrincipal } from '../spiffe/spiffe-id.ts';
 
 /** A principal that is a workload. Made once for each principal, so that the common request allocates nothing for it. */
 export interface Principal {

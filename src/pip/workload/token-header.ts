@@ -3,7 +3,7 @@ import { singleHeader } from '../../pdp/canonical.ts';
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload } from '../../pdp/identity.ts';
 import type { Received } from '../../pdp/trace.ts';
-import { readUserCredential } from '../user-credential.ts';
+import { readUserCredential } from '../token/user-credential.ts';
 
 /** Reads a token of the calling workload. `undefined`: there is none. */
 export type WorkloadTokenReader = (

@@ -3,9 +3,9 @@ import { singleHeader } from '../../pdp/canonical.ts';
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload, SourceCertificate, WorkloadIdentity } from '../../pdp/identity.ts';
 import type { Received } from '../../pdp/trace.ts';
-import { type CertificateReader, certificateConflict } from '../peer-certificate.ts';
+import { type CertificateReader, certificateConflict } from './peer-certificate.ts';
 import { printable } from '../printable.ts';
-import { normalisePrincipal } from '../spiffe-id.ts';
+import { normalisePrincipal } from '../spiffe/spiffe-id.ts';
 import type { Connection } from './connection.ts';
 import { type XfccElement, parseXfcc } from './xfcc.ts';
 

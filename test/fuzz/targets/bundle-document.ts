@@ -1,4 +1,4 @@
-import { readBundleFile } from '../../../src/pip/spiffe/bundle-document.ts';
+import { readBundleFile } from '../../../src/pip/spiffe/bundle/bundle-document.ts';
 import { pemOf } from '../../support/x509.ts';
 import { type FuzzTarget, bytesOf, must, utf8 } from '../engine/target.ts';
 import { createHierarchy } from './certificates.ts';
@@ -23,9 +23,12 @@ export function bundleDocumentTarget(): FuzzTarget {
     name: 'bundle-document',
     promise:
       'A bundle that is accepted says everything once, holds only CAs and public keys, and means what JSON says.',
-    covers: ['bundle-document.ts', 'bundle-json.ts', 'json-duplicates.ts', 'authority.ts'].map(
-      (name) => `src/pip/spiffe/${name}`,
-    ),
+    covers: [
+      'bundle/bundle-document.ts',
+      'bundle/bundle-json.ts',
+      'bundle/json-duplicates.ts',
+      'x509/authority.ts',
+    ].map((name) => `src/pip/spiffe/${name}`),
     seeds: [
       JSON.stringify(whole),
       JSON.stringify({ trust_domains: { [DOMAIN]: { keys: [JWT_KEY] }, 'b.example': { keys: [] } } }),

@@ -1,5 +1,5 @@
 import { type KeyObject, X509Certificate, createPrivateKey, createPublicKey, sign } from 'node:crypto';
-import { derChildren } from '../../../src/pip/spiffe/der-shape.ts';
+import { derChildren } from '../../../src/pip/spiffe/x509/der-shape.ts';
 import type { TrustBundles } from '../../../src/pdp/x509-svid.ts';
 import { bits, oid, sequence } from '../../support/der.ts';
 import {

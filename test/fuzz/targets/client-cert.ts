@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { isRefusal } from '../../../src/pdp/decision.ts';
-import { createSvidVerifier } from '../../../src/pip/spiffe/verify-svid.ts';
+import { createSvidVerifier } from '../../../src/pip/spiffe/x509/verify-svid.ts';
 import { readClientCert } from '../../../src/pip/workload/client-cert.ts';
 import { asked } from '../../unit/pip/workload/fixture.ts';
 import { type FuzzTarget, bytesOf, latin1, must } from '../engine/target.ts';
@@ -17,9 +17,9 @@ export function clientCertTarget(): FuzzTarget {
       'A workload is proven only by a leaf that our CA has signed, in the one spelling of a byte sequence.',
     covers: [
       'src/pip/workload/client-cert.ts',
-      'src/pip/peer-certificate.ts',
+      'src/pip/workload/peer-certificate.ts',
       'src/pdp/subject-alt-name.ts',
-      'src/pip/spiffe/verify-svid.ts',
+      'src/pip/spiffe/x509/verify-svid.ts',
     ],
     seeds: chains.map(([leaf = Buffer.of(), ...rest]) =>
       bytesOf([field(leaf), ...(rest.length > 0 ? [rest.map(field).join(', ')] : [])].join('\n')),

@@ -1,6 +1,6 @@
 import { isRefusal } from '../../../src/pdp/decision.ts';
-import { parseCompactJws } from '../../../src/pip/compact-jws.ts';
-import { createLowS } from '../../../src/pip/low-s.ts';
+import { parseCompactJws } from '../../../src/pip/token/compact-jws.ts';
+import { createLowS } from '../../../src/pip/token/low-s.ts';
 import { type FuzzTarget, bytesOf, latin1, must } from '../engine/target.ts';
 
 const RESERVED = ['__entity', '__extn', '__expr', '__proto__', 'crit', 'b64'];
@@ -11,7 +11,7 @@ export function compactJwsTarget(): FuzzTarget {
   return {
     name: 'compact-jws',
     promise: 'A token that is accepted is the only spelling of its parts, and has one signature of two.',
-    covers: ['src/pip/compact-jws.ts', 'src/pip/low-s.ts', 'src/pdp/external-json.ts'],
+    covers: ['src/pip/token/compact-jws.ts', 'src/pip/token/low-s.ts', 'src/pdp/external-json.ts'],
     seeds: [
       bytesOf(`${header}\n{"sub":"a","exp":1}\n${'\x01'.repeat(32)}${'\x7f'.repeat(32)}`),
       Buffer.from(`${header}\n{}\n${'\x01'.repeat(32)}${'\xfe'.repeat(32)}`, 'latin1'),

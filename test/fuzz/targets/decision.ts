@@ -31,7 +31,7 @@ export function decisionTarget(): FuzzTarget {
       'src/pdp/canonical.ts',
       'src/pdp/entities.ts',
       'src/pdp/route.ts',
-      'src/pip/workload.ts',
+      'src/pip/workload/workload.ts',
       'src/pip/workload/principal.ts',
     ],
     seeds: checkRequestSeeds(),

@@ -1,7 +1,7 @@
 import { createECDH, createHash, createPrivateKey, sign } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
-import { createDpopCheck, replayWindowMs } from '../../../src/pip/dpop.ts';
-import { createMemoryReplayStore } from '../../../src/pip/replay-store.ts';
+import { createDpopCheck, replayWindowMs } from '../../../src/pip/dpop/dpop.ts';
+import { createMemoryReplayStore } from '../../../src/pip/dpop/replay-store.ts';
 import { START, manualClock, receivedOf, requestWith } from '../../unit/pip/fixture.ts';
 import { type FuzzTarget, bytesOf, latin1, must } from '../engine/target.ts';
 
@@ -31,12 +31,12 @@ export async function dpopTarget(): Promise<FuzzTarget> {
     promise:
       'A proof is accepted once, and only if it is for this method, this address, this token, this key and now.',
     covers: [
-      'dpop.ts',
-      'dpop-key.ts',
-      'dpop-target.ts',
-      'compact-jws.ts',
-      'token-signature.ts',
-      'replay-store.ts',
+      'dpop/dpop.ts',
+      'dpop/dpop-key.ts',
+      'dpop/dpop-target.ts',
+      'dpop/replay-store.ts',
+      'token/compact-jws.ts',
+      'token/token-signature.ts',
     ].map((name) => `src/pip/${name}`),
     seeds: [
       `${header}\n${claims}`,

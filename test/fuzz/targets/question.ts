@@ -1,7 +1,7 @@
 import { createQuestionReader, decodeMessage } from '../../../src/api/decision-service/decode.ts';
 import { loadDecisionServiceTypes } from '../../../src/api/protos.ts';
 import { isRefusal } from '../../../src/pdp/decision.ts';
-import { parseSpiffeId } from '../../../src/pip/spiffe-id.ts';
+import { parseSpiffeId } from '../../../src/pip/spiffe/spiffe-id.ts';
 import { mutateMessage } from '../engine/mutate-message.ts';
 import { type FuzzTarget, must } from '../engine/target.ts';
 

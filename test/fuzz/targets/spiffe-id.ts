@@ -1,4 +1,4 @@
-import { normalisePrincipal, parseSpiffeId } from '../../../src/pip/spiffe-id.ts';
+import { normalisePrincipal, parseSpiffeId } from '../../../src/pip/spiffe/spiffe-id.ts';
 import { type FuzzTarget, bytesOf, latin1, must } from '../engine/target.ts';
 
 /** SPIFFE-ID §2 with a path, scheme and trust domain in lower case, written down once more. */
@@ -9,7 +9,7 @@ export function spiffeIdTarget(): FuzzTarget {
   return {
     name: 'spiffe-id',
     promise: 'Exactly what the grammar of SPIFFE IDs accepts is one, and its parts make it up.',
-    covers: ['src/pip/spiffe-id.ts'],
+    covers: ['src/pip/spiffe/spiffe-id.ts'],
     seeds: [
       'spiffe://prod.example.com/ns/a/sa/b',
       'prod.example.com/ns/a/sa/b',

@@ -1,6 +1,6 @@
 import { isSvidProblem } from '../../../src/pdp/x509-svid.ts';
-import { splitDer } from '../../../src/pip/spiffe/der-split.ts';
-import { createSvidVerifier } from '../../../src/pip/spiffe/verify-svid.ts';
+import { splitDer } from '../../../src/pip/spiffe/x509/der-split.ts';
+import { createSvidVerifier } from '../../../src/pip/spiffe/x509/verify-svid.ts';
 import { type FuzzTarget, must } from '../engine/target.ts';
 import { mutateDer } from '../engine/mutate-der.ts';
 import { NOW, LEAF_ID, bodyOf, createHierarchy } from './certificates.ts';
@@ -18,7 +18,7 @@ export const X509_MODULES: readonly string[] = [
   'validity.ts',
   'crypto-floor.ts',
   'bundle-authorities.ts',
-].map((name) => `src/pip/spiffe/${name}`);
+].map((name) => `src/pip/spiffe/x509/${name}`);
 
 /** Object identifiers and other elements of certificates, in DER. */
 export const DER_WORDS: readonly string[] = [
@@ -50,7 +50,7 @@ export function x509ChainTarget(): FuzzTarget {
   return {
     name: 'x509-chain',
     promise: 'A chain is accepted only if its leaf is, byte for byte, one that our CA has signed.',
-    covers: [...X509_MODULES, 'src/pip/spiffe/der-split.ts'],
+    covers: [...X509_MODULES, 'src/pip/spiffe/x509/der-split.ts'],
     seeds: [
       ...chains.map((chain) => Buffer.concat(chain)),
       Buffer.from(

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { isSvidProblem } from '../../../src/pdp/x509-svid.ts';
-import { createSvidVerifier } from '../../../src/pip/spiffe/verify-svid.ts';
+import { createSvidVerifier } from '../../../src/pip/spiffe/x509/verify-svid.ts';
 import { type FuzzTarget, must } from '../engine/target.ts';
 import { mutateDer } from '../engine/mutate-der.ts';
 import { NOW, createHierarchy } from './certificates.ts';

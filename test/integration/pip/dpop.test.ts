@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigSchema } from '../../../src/config.ts';
 import { openTokens } from '../../../src/compose-tokens.ts';
 import type { UserAuthenticator } from '../../../src/pdp/ports.ts';
-import { openRedisReplayStore } from '../../../src/pip/replay-store-redis.ts';
+import { openRedisReplayStore } from '../../../src/pip/dpop/replay-store-redis.ts';
 import { MACHINE_CLOCK } from '../../support/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 import { findRedisServer } from '../../support/parts.ts';

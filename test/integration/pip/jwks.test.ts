@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type RequestListener, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { createKeySet } from '../../../src/pip/jwks.ts';
+import { createKeySet } from '../../../src/pip/jwks/jwks.ts';
 import { createTestIssuer } from '../../support/tokens.ts';
 import { type MemoryLog, manualClock, memoryLog } from '../../unit/pip/fixture.ts';
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type IssuerOptions, createIssuer } from '../../../src/pip/issuer.ts';
-import { type KeySet, createKeySet } from '../../../src/pip/jwks.ts';
-import { type TokenVerifier, createTokenVerifier } from '../../../src/pip/token-verifier.ts';
-import { createUserAuthenticator } from '../../../src/pip/user-token.ts';
+import { type IssuerOptions, createIssuer } from '../../../src/pip/token/issuer.ts';
+import { type KeySet, createKeySet } from '../../../src/pip/jwks/jwks.ts';
+import { type TokenVerifier, createTokenVerifier } from '../../../src/pip/token/token-verifier.ts';
+import { createUserAuthenticator } from '../../../src/pip/token/user-token.ts';
 import { type TestOidcProvider, startOidcProvider } from '../../support/oidc-provider.ts';
 import { memoryLog, receivedWith } from '../../unit/pip/fixture.ts';
 

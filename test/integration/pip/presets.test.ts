@@ -8,7 +8,7 @@ import { type CryptoKey, type JWK, exportSPKI, importJWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigSchema } from '../../../src/config.ts';
 import { type Tokens, openTokens } from '../../../src/compose-tokens.ts';
-import { ISSUER_PRESETS, type PresetName } from '../../../src/pip/issuer-presets.ts';
+import { ISSUER_PRESETS, type PresetName } from '../../../src/pip/token/issuer-presets.ts';
 import { MACHINE_CLOCK } from '../../support/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 import {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { AttributeAnswer } from '../../../src/pdp/attribute.ts';
 import type { AttributeSource } from '../../../src/pdp/ports.ts';
-import { type RedisSourceOptions, openRedisSource } from '../../../src/pip/redis.ts';
+import { type RedisSourceOptions, openRedisSource } from '../../../src/pip/facts/redis.ts';
 import { eventually } from '../../support/eventually.ts';
 import { freePort } from '../../support/free-port.ts';
 import { type TestRedis, startRedis } from '../../support/redis.ts';

@@ -13,7 +13,7 @@ import {
   jwtVerify,
 } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type SigningKey, readSigningKey, signCompact } from '../../../src/api/signing-key.ts';
+import { type SigningKey, readSigningKey, signCompact } from '../../../src/api/onward/signing-key.ts';
 import type { App } from '../../../src/compose.ts';
 import { loadConfig } from '../../../src/config-file.ts';
 import { mintDemoToken } from '../../../src/demo-issuer.ts';

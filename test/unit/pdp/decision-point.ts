@@ -10,7 +10,7 @@ import type { DeviceIdentity, UserIdentity } from '../../../src/pdp/identity.ts'
 import type { PolicySnapshot } from '../../../src/pdp/policy-snapshot.ts';
 import type { AttributeSource } from '../../../src/pdp/ports.ts';
 import type { DecisionTrace } from '../../../src/pdp/trace.ts';
-import { createWorkloadAuthenticator } from '../../../src/pip/workload.ts';
+import { createWorkloadAuthenticator } from '../../../src/pip/workload/workload.ts';
 import { type ManualClock, createManualClock } from '../../support/clock.ts';
 import { accessRequest } from '../../support/requests.ts';
 import { snapshotOf } from '../../support/snapshot.ts';

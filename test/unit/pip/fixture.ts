@@ -4,7 +4,7 @@ import { HeaderFields } from '../../../src/pdp/header-fields.ts';
 import type { Log } from '../../../src/pdp/log.ts';
 import type { Clock } from '../../../src/pdp/ports.ts';
 import type { Received } from '../../../src/pdp/trace.ts';
-import type { KeySet } from '../../../src/pip/jwks.ts';
+import type { KeySet } from '../../../src/pip/jwks/jwks.ts';
 import type { TestIssuer } from '../../support/tokens.ts';
 
 /** The time at which tests of this folder begin, Unix ms. */

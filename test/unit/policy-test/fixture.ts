@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { STATUS, httpStatusOf } from '../../../src/api/status.ts';
-import { createWorkloadAuthenticator } from '../../../src/pip/workload.ts';
+import { createWorkloadAuthenticator } from '../../../src/pip/workload/workload.ts';
 import type { PolicyTestParts } from '../../../src/policy-test/run-case.ts';
 
 /** The parts that the CLI uses. */

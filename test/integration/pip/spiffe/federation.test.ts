@@ -7,9 +7,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SvidSource, SvidState, TrustBundles } from '../../../../src/pdp/x509-svid.ts';
-import { combineSvidSources } from '../../../../src/pip/spiffe/federation-combine.ts';
-import type { BundleEndpoint, FederationTimes } from '../../../../src/pip/spiffe/federation-endpoint.ts';
-import { type FederatedBundles, createFederatedBundles } from '../../../../src/pip/spiffe/federation.ts';
+import { combineSvidSources } from '../../../../src/pip/spiffe/bundle/federation-combine.ts';
+import type {
+  BundleEndpoint,
+  FederationTimes,
+} from '../../../../src/pip/spiffe/bundle/federation-endpoint.ts';
+import {
+  type FederatedBundles,
+  createFederatedBundles,
+} from '../../../../src/pip/spiffe/bundle/federation.ts';
 import { MACHINE_CLOCK } from '../../../support/clock.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { type TestCa, createTestCa } from '../../../support/test-ca.ts';

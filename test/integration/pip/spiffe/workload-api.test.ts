@@ -5,7 +5,7 @@ import type { SvidSource } from '../../../../src/pdp/x509-svid.ts';
 import {
   type WorkloadApiSourceOptions,
   createWorkloadApiSource,
-} from '../../../../src/pip/spiffe/workload-api.ts';
+} from '../../../../src/pip/spiffe/workload-api/workload-api.ts';
 import { MACHINE_CLOCK } from '../../../support/clock.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { type TestCa, createTestCa } from '../../../support/test-ca.ts';

@@ -2,9 +2,9 @@ import { beforeAll, expect, test } from 'vitest';
 import { createQuestionReader } from '../../../../src/api/decision-service/decode.ts';
 import { evidenceOf } from '../../../../src/pdp/asked-evidence.ts';
 import { isRefusal } from '../../../../src/pdp/decision.ts';
-import { createIssuer } from '../../../../src/pip/issuer.ts';
-import { createTokenVerifier } from '../../../../src/pip/token-verifier.ts';
-import { createUserAuthenticator } from '../../../../src/pip/user-token.ts';
+import { createIssuer } from '../../../../src/pip/token/issuer.ts';
+import { createTokenVerifier } from '../../../../src/pip/token/token-verifier.ts';
+import { createUserAuthenticator } from '../../../../src/pip/token/user-token.ts';
 import { type TestIssuer, createTestIssuer } from '../../../support/tokens.ts';
 import { START, keySetOf, manualClock } from '../../pip/fixture.ts';
 

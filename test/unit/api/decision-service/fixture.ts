@@ -6,7 +6,7 @@ import { ExtAuthzService } from '../../../../src/api/ext-authz/service.ts';
 import { startGrpcServer } from '../../../../src/api/grpc-server.ts';
 import { InFlight } from '../../../../src/api/in-flight.ts';
 import { loadDecisionServiceTypes } from '../../../../src/api/protos.ts';
-import { parseSpiffeId } from '../../../../src/pip/spiffe-id.ts';
+import { parseSpiffeId } from '../../../../src/pip/spiffe/spiffe-id.ts';
 import { MACHINE_CLOCK } from '../../../support/clock.ts';
 import { EXT_AUTHZ_TYPES } from '../../../support/requests.ts';
 import { SAMPLE_SCHEMA } from '../../../support/snapshot.ts';

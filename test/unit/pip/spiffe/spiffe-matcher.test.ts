@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { InputError } from '../../../../src/pdp/errors.ts';
 import { createSpiffeMatcher, problemOf } from '../../../../src/pip/spiffe/spiffe-matcher.ts';
-import { parseSpiffeId } from '../../../../src/pip/spiffe-id.ts';
+import { parseSpiffeId } from '../../../../src/pip/spiffe/spiffe-id.ts';
 
 const ID = 'spiffe://prod.example.com/ns/payments/sa/payment-api';
 

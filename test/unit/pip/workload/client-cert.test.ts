@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createSvidVerifier } from '../../../../src/pip/spiffe/verify-svid.ts';
-import { createWorkloadAuthenticator } from '../../../../src/pip/workload.ts';
+import { createSvidVerifier } from '../../../../src/pip/spiffe/x509/verify-svid.ts';
+import { createWorkloadAuthenticator } from '../../../../src/pip/workload/workload.ts';
 import { bundlesOf } from '../../../support/svids.ts';
 import { type Leaf, type TestCa, createTestCa } from '../../../support/test-ca.ts';
 import { type Asked, PAYMENT, PEP, WEB, asked, oneOf } from './fixture.ts';

@@ -1,7 +1,7 @@
 import type { Peer } from '../../../../src/pdp/access-request.ts';
 import type { WorkloadIdentity } from '../../../../src/pdp/identity.ts';
 import type { Received } from '../../../../src/pdp/trace.ts';
-import { parseSpiffeId } from '../../../../src/pip/spiffe-id.ts';
+import { parseSpiffeId } from '../../../../src/pip/spiffe/spiffe-id.ts';
 import { receivedWith } from '../fixture.ts';
 
 export const WEB = 'spiffe://prod.example.com/ns/frontend/sa/web';

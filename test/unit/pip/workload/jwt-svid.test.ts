@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { TrustBundle, TrustBundles } from '../../../../src/pdp/x509-svid.ts';
-import { createWorkloadAuthenticator } from '../../../../src/pip/workload.ts';
+import { createWorkloadAuthenticator } from '../../../../src/pip/workload/workload.ts';
 import { createJwtSvidReader } from '../../../../src/pip/workload/jwt-svid.ts';
 import { type TestIssuer, createTestIssuer } from '../../../support/tokens.ts';
 import { START } from '../fixture.ts';

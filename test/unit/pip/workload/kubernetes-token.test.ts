@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { createIssuer } from '../../../../src/pip/issuer.ts';
-import { createTokenVerifier } from '../../../../src/pip/token-verifier.ts';
-import { createWorkloadAuthenticator } from '../../../../src/pip/workload.ts';
+import { createIssuer } from '../../../../src/pip/token/issuer.ts';
+import { createTokenVerifier } from '../../../../src/pip/token/token-verifier.ts';
+import { createWorkloadAuthenticator } from '../../../../src/pip/workload/workload.ts';
 import {
   KUBERNETES_CLAIMS,
   KUBERNETES_TYPES,

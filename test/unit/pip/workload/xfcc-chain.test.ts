@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { certificateFingerprint } from '../../../../src/pip/peer-certificate.ts';
-import { createWorkloadAuthenticator } from '../../../../src/pip/workload.ts';
+import { certificateFingerprint } from '../../../../src/pip/workload/peer-certificate.ts';
+import { createWorkloadAuthenticator } from '../../../../src/pip/workload/workload.ts';
 import type { XfccRules } from '../../../../src/pip/workload/xfcc-chain.ts';
 import { type Leaf, type TestCa, createTestCa } from '../../../support/test-ca.ts';
 import { type Asked, INGRESS, LEDGER, PAYMENT, PEP, WEB, asked, oneOf } from './fixture.ts';

@@ -1,0 +1,117 @@
+import { STATUS_CODES, createServer } from 'node:http';
+import type { Socket } from 'node:net';
+import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import type { Log } from '../../pdp/log.ts';
+import type { Clock } from '../../pdp/ports.ts';
+import { callerOn } from '../caller.ts';
+import {
+  HTTP_LIMITS,
+  type HttpListener,
+  type HttpListenerOptions,
+  startHttpListener,
+} from './http-listener.ts';
+
+/** What the HTTP surface serves, and how. */
+export interface HttpServerParts extends Omit<HttpListenerOptions, 'surface'> {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Largest request body, in bytes. */
+  readonly maxBodyBytes: number;
+  /** Public keys by which what we sign is verified, at `/.well-known/jwks.json`. */
+  readonly jwks?: {
+    /** The JWK Set. */
+    document(): object;
+    /** How long it may be cached, in seconds. */
+    readonly maxAgeS: number;
+  };
+}
+
+/** Opens the HTTP surface; `undefined` where nothing is to be served on it. Rejects where the address cannot be bound. */
+export async function startHttpServer(parts: HttpServerParts): Promise<HttpListener | undefined> {
+  if (!parts.jwks) return undefined;
+  const app = createApp(parts);
+  serveKeys(app, parts.jwks);
+  await app.ready();
+  const listener = await startHttpListener(app.server, { ...parts, surface: 'http' });
+  return {
+    address: listener.address,
+    async [Symbol.asyncDispose]() {
+      await listener[Symbol.asyncDispose]();
+      await app.close();
+    },
+  };
+}
+
+function createApp(parts: HttpServerParts): FastifyInstance {
+  const app = fastify({
+    serverFactory: (handler) => createServer(HTTP_LIMITS, handler),
+    bodyLimit: parts.maxBodyBytes,
+    onProtoPoisoning: 'error',
+    onConstructorPoisoning: 'error',
+    clientErrorHandler: (_error, socket) => refuseUnreadable(socket),
+  });
+  app.removeContentTypeParser('text/plain');
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.header('x-content-type-options', 'nosniff');
+    const { refusal } = callerOn(request.socket, parts.tls === undefined, parts.clock.now());
+    if (refusal) return sendProblem(reply, 403, refusal.detail);
+  });
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 404));
+  app.setErrorHandler<FastifyError>((error, _request, reply) => {
+    const status = error.statusCode ?? 500;
+    if (status < 500) return sendProblem(reply, status, wordsOf(error, parts.maxBodyBytes));
+    parts.log.error({ err: error }, 'an HTTP request failed in a way that it should not');
+    return sendProblem(reply, 500);
+  });
+  return app;
+}
+
+function serveKeys(app: FastifyInstance, jwks: NonNullable<HttpServerParts['jwks']>): void {
+  app.get('/.well-known/jwks.json', (_request, reply) =>
+    reply
+      .header('cache-control', `public, max-age=${jwks.maxAgeS}`)
+      .type('application/jwk-set+json')
+      .send(JSON.stringify(jwks.document())),
+  );
+}
+
+/** Words of our own: a parser's message may quote the body. */
+function wordsOf({ code }: FastifyError, maxBodyBytes: number): string | undefined {
+  switch (code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return `the body is larger than ${maxBodyBytes} bytes`;
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return 'the body must be application/json';
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+      return 'the body is empty';
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+      return 'the body is not JSON that is accepted here';
+    default:
+      return undefined;
+  }
+}
+
+/** RFC 9457. */
+function problemOf(status: number, detail?: string): string {
+  return JSON.stringify({
+    type: 'about:blank',
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    ...(detail !== undefined && { detail }),
+  });
+}
+
+function sendProblem(reply: FastifyReply, status: number, detail?: string): FastifyReply {
+  return reply
+    .code(status)
+    .header('cache-control', 'no-store')
+    .type('application/problem+json')
+    .send(problemOf(status, detail));
+}
+
+function refuseUnreadable(socket: Socket): void {
+  if (!socket.writable) return void socket.destroy();
+  const body = problemOf(400);
+  const head = `HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}`;
+  socket.end(`${head}\r\nconnection: close\r\n\r\n${body}`);
+}

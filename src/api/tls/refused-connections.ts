@@ -1,0 +1,52 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../../pdp/ports.ts';
+import type { Log } from '../../pdp/log.ts';
+import type { SvidProblem } from '../../pdp/x509-svid.ts';
+
+/** Why a connection was refused or cut: what is wrong with the peer's certificate, or with the connection as such. */
+export type RefusalCause = SvidProblem['cause'] | 'handshake' | 'protocol' | 'no_identity' | 'capacity';
+
+/** Refuses connections, in words and in numbers. */
+export interface Refusals {
+  /** Closes the connection at once. */
+  refuse(socket: Socket, cause: RefusalCause, problem: string): void;
+  /** For connections that are closed already. */
+  count(cause: RefusalCause, problem: string): void;
+  /** The next connection from this local port is our own check: its refusal is what is wanted, and no news. */
+  expectFrom(port: number | undefined): void;
+}
+
+/** Anybody who reaches the port can make refusals: one line a second for each cause, with the number of those that had none. */
+const LINE_EVERY_MS = 1000;
+
+/** Makes the refusals of one surface. */
+export function createRefusals(
+  surface: string,
+  parts: {
+    readonly clock: Clock;
+    readonly log: Log;
+    onRefused(surface: string, cause: RefusalCause): void;
+  },
+): Refusals {
+  const lines = new Map<RefusalCause, { at: number; unsaid: number }>();
+  let expected: number | undefined;
+  const count = (cause: RefusalCause, problem: string, peer?: string): void => {
+    parts.onRefused(surface, cause);
+    const last = lines.get(cause);
+    const now = parts.clock.monotonic();
+    if (last && now - last.at < LINE_EVERY_MS) return void (last.unsaid += 1);
+    lines.set(cause, { at: now, unsaid: 0 });
+    const unsaid = last?.unsaid ? { more_since_last_line: last.unsaid } : {};
+    parts.log.warn({ surface, cause, peer, ...unsaid }, `a connection was refused: ${problem}`);
+  };
+  return {
+    count: (cause, problem) => count(cause, problem),
+    refuse(socket, cause, problem) {
+      const { remoteAddress, remotePort } = socket;
+      socket.destroy();
+      if (expected !== undefined && remotePort === expected) return;
+      count(cause, problem, remoteAddress === undefined ? undefined : `${remoteAddress}:${remotePort}`);
+    },
+    expectFrom: (port) => void (expected = port),
+  };
+}

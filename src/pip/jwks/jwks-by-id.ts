@@ -1,0 +1,128 @@
+import { type CryptoKey, errors, importSPKI } from 'jose';
+import { InputError } from '../../pdp/errors.ts';
+import { fetchUrlProblem } from '../../pdp/fetch-url.ts';
+import type { KeyResolver, KeySet, KeySetOptions } from './jwks.ts';
+import { type Fetch, fetchJwks, fetchProblem } from './jwks-fetch.ts';
+
+/** Settings of {@link createKeySetById}. */
+export interface KeySetByIdOptions extends Omit<KeySetOptions, 'source' | 'fetch'> {
+  /** URL of a key in PEM, `{kid}` in the place of its id. */
+  readonly template: string;
+  /** The algorithm that the keys are for. */
+  readonly algorithm: string;
+  readonly fetch: Fetch;
+  readonly refreshMs: number;
+  readonly staleCeilingMs: number;
+}
+
+interface HeldKey {
+  readonly key: CryptoKey;
+  /** Unix ms. */
+  readonly confirmedAt: number;
+}
+
+const KEY_ID = /^[A-Za-z0-9-]{8,64}$/;
+const MAX_KEYS = 16;
+/** Ids come from tokens that nobody has verified: so many fetches, and no more, whoever asks. */
+const FETCHES_PER_MINUTE = 12;
+const PEM = /^\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----\s*$/;
+
+/**
+ * Makes the key set of an issuer that publishes each key under a URL of its own (AWS Verified Access). Which keys there are is only told by the
+ * tokens that name them: the first token of a key is refused and its key fetched off the path of requests, twelve a minute at most.
+ * Keys that were fetched are confirmed at the interval of `refreshMs`, and serve on while that fails, up to `staleCeilingMs`. Throws
+ * `InputError` for a URL that is not allowed.
+ */
+export function createKeySetById(options: KeySetByIdOptions): KeySet {
+  const { name, clock, refreshMs, staleCeilingMs } = options;
+  const problem = fetchUrlProblem(options.template.replace('{kid}', '0'));
+  if (problem !== undefined)
+    throw new InputError('keys cannot be fetched', [{ where: name, message: `the key URL ${problem}` }]);
+  const held = new Map<string, HeldKey>();
+  const closing = new AbortController();
+  const budget = createBudget(clock);
+  const pending = new Set<string>();
+  let resolver = resolverOf(held, options);
+  let lastSuccess: number | undefined;
+  const fetchKey = async (id: string): Promise<void> => {
+    pending.add(id);
+    const key = await publicKey(options, id, closing.signal).catch((error: unknown) => {
+      options.log.warn(
+        { issuer: name, problem: fetchProblem(error) },
+        'a key of the issuer could not be fetched',
+      );
+    });
+    pending.delete(id);
+    if (key === undefined || closing.signal.aborted) return;
+    const isNew = !held.has(id);
+    lastSuccess = clock.now();
+    held.set(id, { key, confirmedAt: lastSuccess });
+    const [oldest] = held.keys();
+    if (held.size > MAX_KEYS && oldest !== undefined) held.delete(oldest);
+    // Known tokens are bound to the keys they were verified with.
+    if (isNew) resolver = resolverOf(held, options);
+  };
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    name,
+    get lastSuccess() {
+      return lastSuccess;
+    },
+    start: async () => {
+      timer = setInterval(() => {
+        for (const id of held.keys()) if (!pending.has(id)) void fetchKey(id);
+      }, refreshMs).unref();
+    },
+    keys(now) {
+      for (const [id, { confirmedAt }] of held) {
+        if (now - confirmedAt <= staleCeilingMs) continue;
+        held.delete(id);
+        resolver = resolverOf(held, options);
+      }
+      return resolver;
+    },
+    requestRefresh(id) {
+      if (id === undefined || !KEY_ID.test(id) || held.has(id) || pending.has(id)) return;
+      if (!closing.signal.aborted && budget()) void fetchKey(id);
+    },
+    [Symbol.dispose]() {
+      closing.abort();
+      clearInterval(timer);
+    },
+  };
+}
+
+/** Whether there is room for one more fetch in this minute. */
+function createBudget(clock: KeySetOptions['clock']): () => boolean {
+  let left = FETCHES_PER_MINUTE;
+  let since = clock.monotonic();
+  return () => {
+    const now = clock.monotonic();
+    if (now - since >= 60_000) [left, since] = [FETCHES_PER_MINUTE, now];
+    left -= 1;
+    return left >= 0;
+  };
+}
+
+async function publicKey(
+  { template, algorithm, fetch }: KeySetByIdOptions,
+  id: string,
+  signal: AbortSignal,
+): Promise<CryptoKey> {
+  const text = await fetchJwks(
+    fetch,
+    template.replace('{kid}', () => id),
+    signal,
+  );
+  if (!PEM.test(text)) throw new Error('the key is not a public key in PEM');
+  return await importSPKI(text.trim(), algorithm);
+}
+
+function resolverOf(held: ReadonlyMap<string, HeldKey>, { algorithm }: KeySetByIdOptions): KeyResolver {
+  const keys = new Map(held);
+  return async ({ kid, alg }) => {
+    const found = alg === algorithm && typeof kid === 'string' ? keys.get(kid) : undefined;
+    if (found === undefined) throw new errors.JWKSNoMatchingKey();
+    return found.key;
+  };
+}

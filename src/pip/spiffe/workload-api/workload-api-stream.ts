@@ -1,0 +1,95 @@
+import { messageOf } from '../../../pdp/errors.ts';
+import type { Log } from '../../../pdp/log.ts';
+import type { WorkloadApiClient, WorkloadApiMessages } from './workload-api-client.ts';
+
+/** The pause before a stream is opened again: from `firstMs`, doubled with each failure, up to `mostMs`. */
+export interface RetryPause {
+  readonly firstMs: number;
+  readonly mostMs: number;
+}
+
+/** What is done with what one stream brings. */
+export interface StreamTaker<M> {
+  /** Takes a message as the full state; says why it is discarded whole, in words that continue "the message …". */
+  take(message: M): string | undefined;
+  /** We are entitled to nothing of this stream: what it brought before is not to be used any more. */
+  withdraw(): void;
+}
+
+/** A stream that is kept open. */
+export interface FollowedStream extends Disposable {
+  /** Resolves with the first message or failure, or when the stream is closed by us. */
+  readonly firstOutcome: Promise<void>;
+}
+
+/** Where a stream is kept open. */
+export interface StreamSetting {
+  readonly client: WorkloadApiClient;
+  readonly retry: RetryPause;
+  readonly log: Log;
+}
+
+/**
+ * Opens a stream of the Workload API, and again whenever it ends (Workload API §4.2), with a pause that grows while no message comes.
+ * A call that the endpoint calls wrong (InvalidArgument) or does not have is not made again (Workload Endpoint §6).
+ */
+export function followStream<C extends keyof WorkloadApiMessages>(
+  call: C,
+  taker: StreamTaker<WorkloadApiMessages[C]>,
+  setting: StreamSetting,
+): FollowedStream {
+  const { log, retry } = setting;
+  const first = Promise.withResolvers<void>();
+  let failures = 0;
+  let close: (() => void) | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let disposed = false;
+  const take = (message: WorkloadApiMessages[C]): void => {
+    failures = 0;
+    const problem = taken(taker, message);
+    if (problem !== undefined)
+      log.error({ call, problem: `the message ${problem}` }, 'SPIFFE Workload API message discarded');
+    first.resolve();
+  };
+  const again = (): void => {
+    // Whoever was told of the end may have disposed of us.
+    if (disposed) return;
+    timer = setTimeout(open, pauseMs(retry, failures)).unref();
+    failures += 1;
+  };
+  const open = (): void => {
+    close = setting.client.open(call, {
+      message: take,
+      ended: ({ kind, problem }) => {
+        if (kind !== 'retry') taker.withdraw();
+        if (kind === 'final')
+          log.error({ call, problem }, 'SPIFFE Workload API refuses the call; it is not tried again');
+        else log.warn({ call, problem }, 'SPIFFE Workload API stream ended; it is opened again');
+        if (kind !== 'final') again();
+        first.resolve();
+      },
+    });
+  };
+  open();
+  const dispose = (): void => {
+    disposed = true;
+    clearTimeout(timer);
+    close?.();
+    first.resolve();
+  };
+  return { firstOutcome: first.promise, [Symbol.dispose]: dispose };
+}
+
+/** A message that makes the reader throw is a message that is discarded. */
+function taken<M>(taker: StreamTaker<M>, message: M): string | undefined {
+  try {
+    return taker.take(message);
+  } catch (error) {
+    return `cannot be read (${messageOf(error)})`;
+  }
+}
+
+/** Up to a fifth less than it could be, so that replicas spread out. */
+function pauseMs({ firstMs, mostMs }: RetryPause, failures: number): number {
+  return Math.min(mostMs, firstMs * 2 ** Math.min(failures, 30)) * (1 - Math.random() * 0.2);
+}

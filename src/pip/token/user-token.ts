@@ -1,0 +1,51 @@
+import { hash } from 'node:crypto';
+import { type Refusal, isRefusal } from '../../pdp/decision.ts';
+import type { UserAuthenticator } from '../../pdp/ports.ts';
+import type { DpopCheck } from '../dpop/dpop.ts';
+import type { Issuer } from './issuer.ts';
+import { checkBinding } from './token-binding.ts';
+import type { TokenVerifier } from './token-verifier.ts';
+import { type UserCredential, readUserCredential } from './user-credential.ts';
+
+/** Settings of {@link createUserAuthenticator}. */
+export interface UserAuthenticatorOptions {
+  readonly verifier: TokenVerifier;
+  /** The issuers of the verifier. Only the headers of those for users are read; `authorization` where there are none. */
+  readonly issuers: readonly Issuer[];
+  /** Checks DPoP proofs; without it a token that needs one is refused. */
+  readonly dpop?: DpopCheck;
+  /** Whether a bearer token in `authorization` is a workload's, so that it is for others to verify. */
+  readonly isWorkloadToken?: (token: string) => boolean;
+}
+
+/**
+ * Takes the user from the one credential of a request, and has the sender prove what the token is bound to (RFC 7800), on every request:
+ * a token that is known is not a proof that is known. The user's id is `<issuer name>/<sub>`; names of issuers hold no '/', so the id
+ * is unambiguous.
+ */
+export function createUserAuthenticator(options: UserAuthenticatorOptions): UserAuthenticator {
+  const { verifier, dpop, isWorkloadToken } = options;
+  const issuers = options.issuers.filter(({ use }) => use === 'user');
+  const headers =
+    issuers.length === 0 ? ['authorization'] : [...new Set(issuers.map(({ header }) => header))];
+  const rules = new Map(issuers.map(({ name, binding }) => [name, binding]));
+  return {
+    async authenticate(received, workloads) {
+      const credential = readUserCredential(received.request, headers);
+      if (credential === undefined || isRefusal(credential)) return credential;
+      if (credential.scheme === 'bearer' && isWorkloadToken?.(credential.token) === true) return undefined;
+      const token = await verifier.verify(credential.token, 'user', received.receivedAt, credential.header);
+      if (isRefusal(token)) return withEvidence(token, credential);
+      const rule = rules.get(token.issuer) ?? 'none';
+      const unbound = await checkBinding({ received, workloads, credential, token, rule, dpop });
+      if (unbound) return withEvidence(unbound, credential);
+      return { id: `${token.issuer}/${token.subject}`, token };
+    },
+    missingKeys: () => verifier.missingKeys(),
+  };
+}
+
+/** The token itself is gone after this; its fingerprint lets an operator find it again in the records, or at the issuer's. */
+function withEvidence(refusal: Refusal, { token }: UserCredential): Refusal {
+  return { ...refusal, evidence: `sha256:${hash('sha256', token, 'base64url')}` };
+}

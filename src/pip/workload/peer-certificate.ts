@@ -1,0 +1,83 @@
+import { X509Certificate, hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { type DenyReason, type Refusal, refuse } from '../../pdp/decision.ts';
+import type { SourceCertificate } from '../../pdp/identity.ts';
+import { uriNames } from '../../pdp/subject-alt-name.ts';
+import { printable } from '../printable.ts';
+
+/** Longest certificate looked at, in characters of its URL-encoded PEM form. */
+const MAX_LENGTH = 32_768;
+
+/** A certificate, read and not verified. */
+export interface CertificateReading {
+  readonly certificate: Required<SourceCertificate>;
+  readonly der: Uint8Array;
+  /** The URIs of its subject alternative name; absent where they cannot be told for certain. */
+  readonly uris?: readonly string[];
+}
+
+/** Reads the URL-encoded PEM of one certificate. Refuses (`evidence_conflict`) what is none. */
+export type CertificateReader = (certificate: string) => CertificateReading | Refusal;
+
+/**
+ * Makes a reader of the certificates that PEPs send along. Readings of the last `maxEntries` certificates are remembered: reading one
+ * takes about a hundred microseconds.
+ */
+export function createCertificateReader(maxEntries = 1024): CertificateReader {
+  const readings = new LRUCache<string, CertificateReading | Refusal>({ max: maxEntries });
+  return (certificate) => {
+    if (certificate.length > MAX_LENGTH) return TOO_LONG;
+    let reading = readings.get(certificate);
+    if (!reading) readings.set(certificate, (reading = readPem(certificate)));
+    return reading;
+  };
+}
+
+/**
+ * Checks a PEP's word against the certificate that it sent: an X.509-SVID holds exactly one URI (X509-SVID §2), and evidence that
+ * contradicts itself denies (design §4.2): `evidence_conflict`.
+ */
+export function certificateConflict(
+  { uris, certificate }: CertificateReading,
+  spiffeId: string,
+): Refusal | undefined {
+  const [uri] = uris ?? [];
+  const isOne = uri !== undefined && uris?.length === 1;
+  if (isOne && uri === spiffeId) return undefined;
+  const problem = isOne
+    ? `the PEP says ${spiffeId}, the certificate it sent says ${printable(uri)}`
+    : `the certificate of the source does not hold exactly one URI (${uris?.length ?? 'unclear'})`;
+  return refuseCertificate('evidence_conflict', problem, certificate.fingerprint);
+}
+
+/** A refusal of a certificate, by which it can be found again. */
+export function refuseCertificate(reason: DenyReason, detail: string, fingerprint: string): Refusal {
+  return { ...refuse(reason, detail), evidence: `sha256:${fingerprint}` };
+}
+
+/** The fingerprint of a certificate in DER: `x5t#S256`, base64url (RFC 8705 §3.1). */
+export function certificateFingerprint(der: Uint8Array): string {
+  return hash('sha256', der, 'base64url');
+}
+
+/** Reads one certificate in DER or PEM. Throws where it is none. */
+export function readCertificate(encoded: Uint8Array | string): CertificateReading {
+  const { raw, issuer, subjectAltName } = new X509Certificate(encoded);
+  const uris = uriNames(subjectAltName);
+  return {
+    certificate: { fingerprint: certificateFingerprint(raw), issuer: issuer.replaceAll('\n', ', ') },
+    der: raw,
+    ...(uris && { uris }),
+  };
+}
+
+const TOO_LONG = refuse('evidence_conflict', 'the certificate of the source is too long to be one');
+const UNREADABLE = refuse('evidence_conflict', 'the certificate of the source cannot be read');
+
+function readPem(certificate: string): CertificateReading | Refusal {
+  try {
+    return readCertificate(decodeURIComponent(certificate));
+  } catch {
+    return UNREADABLE;
+  }
+}
