@@ -15,12 +15,12 @@ async function callerOf(request) {
   return payload; // sub, user, workload, origin, device, decision_id
 }
 
-const server = createServer((request, response) =>
-  callerOf(request).then(
+const server = createServer((request, response) => {
+  void callerOf(request).then(
     (caller) => response.end(JSON.stringify(caller)),
     () => response.writeHead(401).end(),
-  ),
-);
+  );
+});
 server.listen(Number(PORT), '127.0.0.1', () =>
   process.stdout.write(`listening on ${server.address().port}\n`),
 );

@@ -12,6 +12,8 @@ export type DecisionServiceShares = Pick<
   DecisionServiceParts,
   'decisionPoint' | 'snapshots' | 'clock' | 'inFlight' | 'onEncoded' | 'onFault'
 > & {
+  /** See `DecodeOptions`. */
+  readonly headerOfToken: (token: string) => string;
   /** Whether the gRPC surface is plaintext. */
   readonly plaintext: boolean;
 };
@@ -19,16 +21,17 @@ export type DecisionServiceShares = Pick<
 /** Makes `pdp.v1.DecisionService` by the configuration. */
 export function createDecisionService(config: Config, shares: DecisionServiceShares): DecisionService {
   const { check, decision, devices, grpc } = config;
-  const { plaintext, ...parts } = shares;
+  const { plaintext, headerOfToken, ...parts } = shares;
   const names = new Names(check.namespace);
-  const information = Object.entries(check.information);
+  const pips = Object.entries(check.pips);
   return new DecisionService({
     ...parts,
     types: loadDecisionServiceTypes(),
     decoding: {
       namespace: check.namespace,
-      informationSubjects: new Map(information.map(([type, subjects]) => [names.type(type), subjects])),
+      pipSubjects: new Map(pips.map(([type, subjects]) => [names.type(type), subjects])),
       assertionHeader: devices.assertion_header,
+      headerOfToken,
       parseSpiffeId: workloadOf,
     },
     access: { plaintext, grants: grantsOf(check, names), explains: explainsOf(check, plaintext) },

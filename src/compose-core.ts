@@ -1,4 +1,5 @@
 import { type PolicyEvents, openPolicies } from './compose-policies.ts';
+import { checkComposable } from './compose-problems.ts';
 import { openTokens } from './compose-tokens.ts';
 import { NO_BUNDLES, openWorkloads, workloadTokenRule } from './compose-workloads.ts';
 import type { Config } from './config.ts';
@@ -16,6 +17,7 @@ import { cached } from './pip/facts/cached.ts';
 import { type DeviceAuthenticatorOptions, createDeviceAuthenticator } from './pip/device/device.ts';
 import { openRedisSource } from './pip/facts/redis.ts';
 import { openStaticFile } from './pip/facts/static-file.ts';
+import { createHeaderOfToken } from './pip/token/token-headers.ts';
 import type { TokenVerifier } from './pip/token/token-verifier.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -29,6 +31,8 @@ export interface Core extends AsyncDisposable {
   /** Absent where no candidate is configured, or nobody listens. */
   readonly shadow?: Shadow;
   readonly verifier: TokenVerifier;
+  /** The header in which a user's token would come; see {@link createHeaderOfToken}. */
+  readonly headerOfToken: (token: string) => string;
   readonly cache: ReturnType<typeof createDecisionCache>;
 }
 
@@ -48,6 +52,7 @@ const SHADOW_CACHE_BYTES = 8 * 1024 * 1024;
 
 /** Wires identity, information points, policies and cache to a decision point. Throws `InputError` for what people wrote wrong. */
 export async function composeCore(config: Config, parts: CoreParts): Promise<Core> {
+  checkComposable(config);
   await using stack = new AsyncDisposableStack();
   const { log } = parts;
   const clock = SYSTEM_CLOCK;
@@ -83,6 +88,7 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
     policies,
     ...(shadow && { shadow }),
     verifier,
+    headerOfToken: createHeaderOfToken(tokens.issuers),
     cache,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

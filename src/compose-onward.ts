@@ -2,6 +2,7 @@ import { createGeneratedKeys } from './api/onward/generated-keys.ts';
 import { openKeyFolder } from './api/onward/key-folder.ts';
 import { type OnwardIdentity, createOnwardIdentity } from './api/onward/onward-identity.ts';
 import type { SigningKeys } from './api/onward/signing-key.ts';
+import { ROTATE_S } from './config-onward.ts';
 import type { Config } from './config.ts';
 import type { Log } from './pdp/log.ts';
 import type { Clock } from './pdp/ports.ts';
@@ -28,7 +29,7 @@ async function openKeys(
   return createGeneratedKeys({
     algorithm,
     now: clock.now(),
-    rotateMs: keys.rotate_s * 1000,
+    rotateMs: (keys.rotate_s ?? ROTATE_S) * 1000,
     publishAheadMs,
     tokenMs: ttlSeconds * 1000,
   });

@@ -15,6 +15,8 @@ export interface ReadinessParts {
   readonly onward: OnwardIdentity | undefined;
   /** Absent where no surface needs it. */
   readonly identity: OwnIdentity | undefined;
+  /** Warnings about the sources of identity, whether or not a surface needs one. */
+  readonly trustWarnings?: () => readonly string[];
 }
 
 /**
@@ -22,16 +24,17 @@ export interface ReadinessParts {
  * it, or has one that is known, is decided as before; every replica at once out of service would help nobody.
  */
 export function createReadiness(
-  { core, writer, onward, identity }: ReadinessParts,
+  { core, writer, onward, identity, trustWarnings }: ReadinessParts,
   state: { readonly draining: boolean; readonly listening: boolean },
 ): () => Readiness {
   let hadKeys = false;
   return () => {
-    const warnings = core.verifier.missingKeys().map((issuer) => `no usable keys of issuer '${issuer}'`);
+    const keyless = core.verifier.missingKeys().map((issuer) => `no usable keys of issuer '${issuer}'`);
+    const warnings = [...keyless, ...(trustWarnings?.() ?? [])];
     const { problems, details } = policyReadiness(core.policies, SYSTEM_CLOCK);
     const all = [...problems];
-    if (!hadKeys) all.push(...warnings);
-    hadKeys ||= warnings.length === 0;
+    if (!hadKeys) all.push(...keyless);
+    hadKeys ||= keyless.length === 0;
     if (!writer.healthy) all.push('the decision log cannot be written');
     const unsigned = onward?.problem();
     if (unsigned !== undefined) all.push(unsigned);
@@ -72,5 +75,7 @@ export function gaugesOf(
     observedRoutes: () => policies.current()?.bindings.observed.length ?? 0,
     ready: () => readiness().ready,
     svidExpiresAt: () => identity?.expiresAt() ?? 0,
+    svidsRefused: () => identity?.health().refused ?? 0,
+    bundles: () => identity?.health().bundles ?? [],
   };
 }

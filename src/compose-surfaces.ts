@@ -37,6 +37,12 @@ export function plaintextSurfaces(config: Config): readonly (typeof SURFACES)[nu
   return SURFACES.filter((name) => isPlaintext(name, config[name]));
 }
 
+/** Whether every question on the gRPC surface is denied, whoever asks it: nobody is on any of its lists. */
+export function nobodyMayAsk({ grpc, check }: Config): boolean {
+  const listed = [grpc.allow, check.callers, check.explain.allow];
+  return !isPlaintext('grpc', grpc) && listed.every(({ length }) => length === 0);
+}
+
 /**
  * Binds the surfaces; `stack` closes them. Those over mutual TLS wait until we hold an SVID; a plaintext ops surface does not, so that
  * readiness can say what is waited for. Rejects where one cannot be bound, or when `signal` is aborted while waiting.

@@ -3,10 +3,11 @@ import { type Trust, identityProblem } from './api/tls/tls-listener.ts';
 import type { Config } from './config.ts';
 import type { Log } from './pdp/log.ts';
 import type { Clock } from './pdp/ports.ts';
-import type { SvidSource, X509Svid } from './pdp/x509-svid.ts';
+import type { BundleHealth, SvidHealth, SvidSource, X509Svid } from './pdp/x509-svid.ts';
 import { combineSvidSources } from './pip/spiffe/bundle/federation-combine.ts';
 import type { BundleEndpoint } from './pip/spiffe/bundle/federation-endpoint.ts';
 import { createFederatedBundles } from './pip/spiffe/bundle/federation.ts';
+import { createOccasionally } from './pip/occasionally.ts';
 import { createSvidFiles } from './pip/spiffe/svid-files.ts';
 import { createSvidVerifier } from './pip/spiffe/x509/verify-svid.ts';
 import { findWorkloadApiEndpoint } from './pip/spiffe/workload-api/workload-api-endpoint.ts';
@@ -19,10 +20,13 @@ export interface OwnIdentity {
   readonly trust: Trust;
   /** Why we are not, or soon will not be, anybody: no valid SVID, or one near its end. In words. */
   problem(): string | undefined;
+  /** What an operator should look at though we are somebody: an SVID or a bundle that was not taken, a bundle that is missing. */
+  warnings(): readonly string[];
   /** Resolves when a valid SVID is held. Rejects when `signal` is aborted. */
   held(signal: AbortSignal | undefined): Promise<void>;
   /** Unix ms; 0 while no SVID is held. */
   expiresAt(): number;
+  health(): SvidHealth;
 }
 
 /** What the identity needs. */
@@ -35,6 +39,7 @@ export interface IdentityParts {
 type Spiffe = NonNullable<Config['spiffe']>;
 
 const LOOK_MS = 100;
+const SAY_MS = 30_000;
 
 /** Opens the sources of our SVID and of trust bundles, as configured; `stack` closes them. Throws `InputError` where they cannot be. */
 export async function openIdentity(
@@ -48,16 +53,23 @@ export async function openIdentity(
   stack.defer(countSvids(svids, metrics));
   await svids.start();
   const verify = createSvidVerifier(() => svids.state.bundles);
-  const unusable = (): string | undefined => identityProblem(svids.state.svid, clock.now());
+  const unusable = (): string | undefined => {
+    const problem = identityProblem(svids.state.svid, clock.now());
+    return problem && withReason(problem, svids.health.problem);
+  };
   return {
     trust: { svids, verify, clock, log, onRefused: metrics.connectionRefused },
     problem: () => unusable() ?? expiryProblem(svids.state.svid, spiffe.expiry_margin_s, clock.now()),
+    warnings: () => warningsOf(svids),
+    health: () => svids.health,
     expiresAt: () => svids.state.svid?.notAfter ?? 0,
     async held(signal) {
-      const problem = unusable();
-      if (problem === undefined) return;
-      log.warn({ source: spiffe.source, problem }, 'waiting for an SVID of our own before mutual TLS opens');
-      while (unusable() !== undefined) await delay(LOOK_MS, undefined, signal && { signal });
+      const occasionally = createOccasionally(clock, SAY_MS);
+      for (let problem = unusable(); problem !== undefined; problem = unusable()) {
+        const fields = { source: spiffe.source, problem };
+        occasionally(() => log.warn(fields, 'waiting for an SVID of our own before mutual TLS opens'));
+        await delay(LOOK_MS, undefined, signal && { signal });
+      }
     },
   };
 }
@@ -68,7 +80,12 @@ function openSource(spiffe: Spiffe, parts: IdentityParts): SvidSource {
   if (spiffe.federation.length === 0) return own;
   const bundles = spiffe.federation.map(endpointOf);
   const federated = createFederatedBundles({ bundles, others: () => own.state.bundles, clock, log });
-  return combineSvidSources(own, federated, log);
+  return combineSvidSources(
+    own,
+    federated,
+    log,
+    spiffe.bundles?.map(({ trust_domain: name }) => name),
+  );
 }
 
 function openOwnSource(spiffe: Spiffe, { clock, log }: IdentityParts): SvidSource {
@@ -89,6 +106,23 @@ function endpointOf(endpoint: Spiffe['federation'][number]): BundleEndpoint {
   return profile === 'https_spiffe'
     ? { ...common, profile: { kind: profile, spiffeId, ...(bundleFile !== undefined && { bundleFile }) } }
     : { ...common, profile: { kind: profile, ...(caFile !== undefined && { caFile }) } };
+}
+
+function warningsOf({ state, health }: SvidSource): readonly string[] {
+  const refusal =
+    state.svid && health.problem !== undefined ? [`no new SVID was taken: ${health.problem}`] : [];
+  const bundleWarning = ({ trustDomain, problem }: BundleHealth): string[] => {
+    if (!state.bundles.has(trustDomain))
+      return [withReason(`no usable bundle of trust domain '${trustDomain}'`, problem)];
+    return problem === undefined
+      ? []
+      : [`the bundle of trust domain '${trustDomain}' is not renewed: ${problem}`];
+  };
+  return [...refusal, ...health.bundles.flatMap(bundleWarning)];
+}
+
+function withReason(text: string, reason: string | undefined): string {
+  return reason === undefined ? text : `${text}: ${reason}`;
 }
 
 function countSvids(svids: SvidSource, metrics: IdentityParts['metrics']): () => void {

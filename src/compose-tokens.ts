@@ -1,14 +1,22 @@
 import type { Config } from './config.ts';
+import type { Problem } from './pdp/errors.ts';
 import type { Log } from './pdp/log.ts';
 import type { Clock, UserAuthenticator } from './pdp/ports.ts';
 import { type DpopCheck, createDpopCheck, replayWindowMs } from './pip/dpop/dpop.ts';
 import { readOrigin } from './pip/dpop/dpop-target.ts';
 import { ISSUER_PRESETS, type IssuerPreset, fillTemplate } from './pip/token/issuer-presets.ts';
-import { type ClaimMapping, type Issuer, createIssuer } from './pip/token/issuer.ts';
+import {
+  type ClaimMapping,
+  type Issuer,
+  type IssuerOptions,
+  createIssuer,
+  issuerProblems,
+} from './pip/token/issuer.ts';
 import { type KeySet, type KeySource, createKeySet } from './pip/jwks/jwks.ts';
 import { openRedisReplayStore } from './pip/dpop/replay-store-redis.ts';
 import { type ReplayStore, createMemoryReplayStore } from './pip/dpop/replay-store.ts';
 import { type TokenVerifier, createTokenVerifier } from './pip/token/token-verifier.ts';
+import { issuersProblems } from './pip/token/trusted-issuers.ts';
 import { createUserAuthenticator } from './pip/token/user-token.ts';
 import { KUBERNETES_CLAIMS, KUBERNETES_TYPES } from './pip/workload/kubernetes-token.ts';
 
@@ -28,6 +36,13 @@ interface TokenParts {
   readonly isWorkloadToken?: (token: string) => boolean;
 }
 
+/** Why the issuers cannot be used, each alone and all together; nothing is opened. */
+export function issuerConfigProblems(configured: readonly IssuerConfig[]): Problem[] {
+  const options = configured.map(issuerOptionsOf);
+  const good = options.filter((one) => issuerProblems(one).length === 0);
+  return [...options.flatMap(issuerProblems), ...issuersProblems(good.map(createIssuer))];
+}
+
 /**
  * Wires issuers, their keys, which are fetched from now on, and the check of DPoP proofs. Throws `InputError` for what people wrote
  * wrong.
@@ -45,7 +60,7 @@ export async function openTokens(
     keySets.set(name, stack.use(createKeySet({ name, source, refreshMs, staleCeilingMs, ...parts })));
   }
   await Promise.all([...keySets.values()].map((keySet) => keySet.start()));
-  const issuers = configured.map(issuerOf);
+  const issuers = configured.map((issuer) => createIssuer(issuerOptionsOf(issuer)));
   const caching = { maxBytes: tokens.cache_max_bytes, maxAgeMs: tokens.cache_max_age_ms };
   const verifier = createTokenVerifier(issuers, keySets, parts.clock, caching);
   const dpop = await openDpop(tokens.dpop, parts, stack);
@@ -84,15 +99,16 @@ async function openReplays(
   { clock, log }: TokenParts,
   stack: AsyncDisposableStack,
 ): Promise<ReplayStore> {
+  const maxPerOwner = replay.max_per_key;
   if (replay.kind === 'memory')
-    return createMemoryReplayStore({ clock, windowMs, maxEntries: replay.max_entries });
+    return createMemoryReplayStore({ clock, log, windowMs, maxPerOwner, maxEntries: replay.max_entries });
   const {
     url,
     key_prefix: keyPrefix,
     command_timeout_ms: commandTimeoutMs,
     password_file: passwordFile,
   } = replay;
-  const options = { url, keyPrefix, commandTimeoutMs, windowMs, log };
+  const options = { url, keyPrefix, commandTimeoutMs, windowMs, maxPerOwner, log };
   return stack.use(
     await openRedisReplayStore({ ...options, ...(passwordFile !== undefined && { passwordFile }) }),
   );
@@ -113,10 +129,10 @@ function keySourceOf(issuer: IssuerConfig): KeySource {
 }
 
 /** What is configured goes before what the preset says, key by key; attributes are added up. */
-function issuerOf(config: IssuerConfig): Issuer {
+function issuerOptionsOf(config: IssuerConfig): IssuerOptions {
   const { name, use, audiences, variables = {}, profile, max_age_s: maxAgeSeconds } = config;
   const preset = presetOf(config);
-  return createIssuer({
+  return {
     ...rulesOf(config, preset),
     name,
     use,
@@ -130,7 +146,7 @@ function issuerOf(config: IssuerConfig): Issuer {
     ...(profile !== undefined && { profile }),
     ...(maxAgeSeconds !== undefined && { maxAgeSeconds }),
     ...(preset?.registeredIn !== undefined && { registeredIn: preset.registeredIn }),
-  });
+  };
 }
 
 function rulesOf(config: IssuerConfig, preset: IssuerPreset | undefined) {

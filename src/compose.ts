@@ -66,7 +66,10 @@ export async function startApp(config: Config, log: Logger, signal?: AbortSignal
   const services = servicesOf(config, { core, onward }, { inFlight, ...reportingOf(metrics, log) });
   const state = { draining: false, listening: false };
   const needed = plaintextSurfaces(config).length < SURFACES.length ? identity : undefined;
-  const readiness = createReadiness({ core, writer, onward, identity: needed }, state);
+  const readiness = createReadiness(
+    { core, writer, onward, identity: needed, ...(identity && { trustWarnings: () => identity.warnings() }) },
+    state,
+  );
   metrics.watch(gaugesOf({ core, identity }, inFlight, readiness));
   const ops = {
     clock: SYSTEM_CLOCK,
@@ -162,12 +165,12 @@ function dpopOf({ tokens: { dpop } }: Config): { readonly dpopAlgorithms?: reado
 }
 
 function servicesOf(config: Config, deciding: Deciding, serving: Serving) {
-  const { decisionPoint, policies: snapshots } = deciding.core;
+  const { decisionPoint, policies: snapshots, headerOfToken } = deciding.core;
   const plaintext = isPlaintext('grpc', config.grpc);
   const common = { ...serving, decisionPoint, clock: SYSTEM_CLOCK, plaintext };
   return {
     service: serviceOf(config, deciding, serving),
-    decisions: createDecisionService(config, { ...common, snapshots }),
+    decisions: createDecisionService(config, { ...common, snapshots, headerOfToken }),
   };
 }
 

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { ms } from './config-parts.ts';
-import { problemOf } from './pip/spiffe/spiffe-matcher.ts';
+import { ms, spiffePattern } from './config-parts.ts';
 
 const TYPE = /^(?:[A-Za-z_][A-Za-z0-9_]*::)*[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -11,12 +10,7 @@ const entityTypes = (description: string) =>
     .meta({ description });
 
 /** SPIFFE IDs of callers; `/*` at the end stands for any path below. */
-const callers = z.array(
-  z.string().superRefine((text, context) => {
-    const message = problemOf(text);
-    if (message !== undefined) context.addIssue({ code: 'custom', message });
-  }),
-);
+const callers = z.array(spiffePattern);
 
 const grant = {
   subjects: entityTypes(
@@ -43,9 +37,11 @@ const grant = {
 export const Check = z.strictObject({
   namespace: z
     .string()
-    .regex(TYPE, 'must be a Cedar namespace')
+    .refine((text) => text === '' || TYPE.test(text), "must be a Cedar namespace, or '' for none")
     .default('ZeroTrust')
-    .meta({ description: 'Namespace of types and actions that are given without one.' }),
+    .meta({
+      description: "Namespace of types and actions that are given without one; '' for a schema without.",
+    }),
   callers: z
     .array(
       z.strictObject({
@@ -75,7 +71,7 @@ export const Check = z.strictObject({
       }),
     })
     .prefault({}),
-  information: z
+  pips: z
     .record(z.string().regex(TYPE, 'must be the name of an entity type'), z.array(z.string().min(1)).min(1))
     .default({})
     .meta({

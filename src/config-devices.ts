@@ -1,13 +1,11 @@
 import { z } from 'zod';
-import { name } from './config-parts.ts';
+import { headerName, name } from './config-parts.ts';
 
 const seconds = z.int().min(1).max(31_536_000);
 
 /** `devices`. */
 export const Devices = z.strictObject({
-  assertion_header: z
-    .string()
-    .regex(/^[a-z0-9-]+$/)
+  assertion_header: headerName
     .default('x-device-assertion')
     .meta({ description: 'Header with a signed posture assertion.' }),
   require_binding: z.boolean().default(false).meta({
@@ -16,7 +14,7 @@ export const Devices = z.strictObject({
   }),
   max_posture_age_s: seconds
     .default(86_400)
-    .meta({ description: 'Oldest posture that is taken from an assertion. In seconds.' }),
+    .meta({ description: 'Oldest posture that is taken from an assertion. In s.' }),
   max_posture_age_s_by_issuer: z
     .record(name, seconds)
     .default({})

@@ -4,6 +4,8 @@ import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type Config, ConfigSchema } from './config.ts';
 import { InputError, type Problem, messageOf } from './pdp/errors.ts';
+import { isRecord } from './pdp/external-json.ts';
+import { suggestion } from './pdp/suggest.ts';
 
 /** A JSON Schema node, as far as we walk it. */
 export interface SchemaNode {
@@ -66,12 +68,15 @@ export function loadConfig(filePath: string | undefined, environment: Environmen
   const source = filePath ?? 'configuration';
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => problemsOf(issue, source)));
   if (problems.length > 0 || !parsed.success)
-    throw new InputError('the configuration is not valid:', problems);
+    throw new InputError(`the configuration is not valid${filePath === undefined ? NO_FILE : ''}:`, problems);
   return {
     config: deepFreeze(absolutePaths(parsed.data, configJsonSchema(), process.cwd()) as Config),
     warnings,
   };
 }
+
+/** Without a file nearly everything is missing, and the problems would not say why. */
+const NO_FILE = ' (no configuration file: ./pdp.yaml is not there; give --config)';
 
 function readYaml(filePath: string): unknown {
   let text: string;
@@ -153,12 +158,8 @@ function setAt(
   else setAt((target[key] ??= {}) as Record<string, unknown>, rest, value);
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function merge(base: unknown, over: unknown): unknown {
-  if (!isObject(base) || !isObject(over)) return over;
+  if (!isRecord(base) || !isRecord(over)) return over;
   const merged: Record<string, unknown> = { ...base };
   for (const [key, value] of Object.entries(over))
     merged[key] = key in base ? merge(base[key], value) : value;
@@ -173,7 +174,7 @@ function absolutePaths(value: unknown, node: SchemaNode, base: string): unknown 
   }
   if (Array.isArray(value))
     return node.items ? value.map((item) => absolutePaths(item, node.items as SchemaNode, base)) : value;
-  if (!isObject(value)) return value;
+  if (!isRecord(value)) return value;
   const shapes = shapesOf(node);
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => {
@@ -204,27 +205,6 @@ function nodeAt(node: SchemaNode | undefined, path: readonly PropertyKey[]): Sch
   const [key, ...rest] = path;
   if (key === undefined || node === undefined) return node;
   return nodeAt(typeof key === 'number' ? node.items : node.properties?.[String(key)], rest);
-}
-
-/** `; did you mean …?` for the nearest known word, where one is near. */
-function suggestion(word: string, known: Iterable<string>): string {
-  const near = [...known]
-    .map((other) => ({ other, distance: editDistance(word, other) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  return near && near.distance <= Math.max(2, word.length / 4) ? `; did you mean '${near.other}'?` : '';
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
 
 function deepFreeze<T>(value: T): T {

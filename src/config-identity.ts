@@ -4,8 +4,7 @@ import { fetchUrlProblem } from './pdp/fetch-url.ts';
 import { readOrigin } from './pip/dpop/dpop-target.ts';
 import { ISSUER_PRESETS, type PresetName, presetVariables } from './pip/token/issuer-presets.ts';
 import { ALGORITHMS } from './pip/token/issuer.ts';
-import { parseSpiffeId } from './pip/spiffe/spiffe-id.ts';
-import { file, ms, name } from './config-parts.ts';
+import { file, headerName, ms, name, trustDomain } from './config-parts.ts';
 
 const CLAIM_TYPES = ['string', 'long', 'bool', 'string_set'] as const;
 
@@ -20,6 +19,11 @@ const redisUrl = z
 const Origin = z
   .string()
   .refine((text) => readOrigin(text) !== undefined, 'must be https://host[:port], without a path');
+
+const maxProofsPerKey = z.int().min(1).default(1000).meta({
+  description:
+    'Proofs of one key remembered at once; more are refused, of that key only. Divided by max_age_s + 3 × skew_s + 1, it is the rate of one holder: 13 a second.',
+});
 
 const Dpop = z.strictObject({
   origins: z
@@ -51,6 +55,7 @@ const Dpop = z.strictObject({
           .min(1)
           .default(100_000)
           .meta({ description: 'Proofs remembered at once; when full, proofs are refused.' }),
+        max_per_key: maxProofsPerKey,
       }),
       z.strictObject({
         kind: z.literal('redis').meta({ description: 'In a Redis that all replicas share.' }),
@@ -58,6 +63,7 @@ const Dpop = z.strictObject({
         password_file: file('File with the password.').optional(),
         key_prefix: z.string().min(1).default('pdp:dpop:').meta({ description: 'Prefix of the keys.' }),
         command_timeout_ms: z.int().min(1).default(20).meta({ description: 'Limit on one command. In ms.' }),
+        max_per_key: maxProofsPerKey,
       }),
     ])
     .prefault({ kind: 'memory' })
@@ -125,15 +131,9 @@ const Jwks = z.union([
 
 const Kubernetes = z
   .strictObject({
-    trust_domain: z
-      .string()
-      .refine(
-        (text) => !('invalid' in parseSpiffeId(`spiffe://${text}/x`)),
-        'must be a trust domain, without spiffe://',
-      )
-      .meta({
-        description: 'Trust domain of the cluster: the first part of the SPIFFE IDs of its workloads.',
-      }),
+    trust_domain: trustDomain.meta({
+      description: 'Trust domain of the cluster: the first part of the SPIFFE IDs of its workloads.',
+    }),
   })
   .meta({
     description:
@@ -161,14 +161,10 @@ export const Issuer = z
       .default('user')
       .meta({ description: 'What its tokens prove.' }),
     kubernetes: Kubernetes.optional(),
-    header: z
-      .string()
-      .regex(/^[a-z0-9-]{1,64}$/, 'must be the lower-case name of a header')
-      .optional()
-      .meta({
-        description:
-          'Header of its user tokens; else `authorization`, with Bearer or DPoP. Any other header holds the bare token.',
-      }),
+    header: headerName.optional().meta({
+      description:
+        'Header of its user tokens; else `authorization`, with Bearer or DPoP. Any other header holds the bare token.',
+    }),
     audiences: z
       .array(z.string().min(1))
       .min(1, 'name at least one audience: a token for anybody is a token for nobody')
@@ -227,6 +223,7 @@ export const Issuer = z
       context.addIssue({ code: 'custom', path: [key], message });
     if ((given.use === 'workload') !== (given.kubernetes !== undefined))
       problem('kubernetes', 'goes together with `use: workload`');
+    if (given.use === 'workload') refuseUserKeys(given, problem);
     const needed = preset === undefined ? [] : presetVariables(preset, given);
     for (const key of needed.filter((variable) => !Object.hasOwn(variables, variable)))
       problem('variables', `the preset needs '${key}'`);
@@ -236,6 +233,18 @@ export const Issuer = z
     for (const key of ['issuer', 'algorithms', 'jwks'] as const)
       if (given[key] === undefined) problem(key, 'is needed where there is no preset');
   });
+
+/** What is said of users has no effect on workloads. */
+function refuseUserKeys(
+  { header, binding, claims }: { header?: unknown; binding?: unknown; claims: object },
+  problem: (key: string, message: string) => void,
+): void {
+  if (header !== undefined)
+    problem('header', 'has no effect with `use: workload`; see workloads.kubernetes_token.header');
+  if (binding !== undefined) problem('binding', 'has no effect with `use: workload`');
+  if (Object.keys(claims).length > 0)
+    problem('claims', 'have no effect with `use: workload`: service account tokens have claims of their own');
+}
 
 const pip = {
   name: name.meta({ description: 'Name in records and messages.' }),

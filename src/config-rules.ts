@@ -6,6 +6,12 @@ export const LOOPBACK = /^(127(\.\d{1,3}){3}|localhost|\[::1\]):\d+$/;
 /** Name of the issuer that demo mode adds. */
 export const DEMO_ISSUER = 'demo';
 
+/** What policies are told of its tokens, by attribute of `context.token`. */
+export const DEMO_ATTRIBUTES = {
+  amr: { claim: 'amr', type: 'string_set' },
+  scope: { claim: 'scope', type: 'string_set' },
+} as const;
+
 /** Adds an issue for each item whose name an earlier item, or `taken`, has already. */
 export function refuseRepeats(
   items: readonly { name: string }[],

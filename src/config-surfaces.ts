@@ -1,25 +1,9 @@
 import { z } from 'zod';
-import { address, file } from './config-parts.ts';
+import { address, file, refusing, spiffePattern, trustDomain } from './config-parts.ts';
 import { LOOPBACK } from './config-rules.ts';
 import { parseSpiffeId } from './pip/spiffe/spiffe-id.ts';
 import { bundleUrlProblem } from './pip/spiffe/bundle/federation.ts';
-import { problemOf } from './pip/spiffe/spiffe-matcher.ts';
 import { endpointProblem } from './pip/spiffe/workload-api/workload-api-endpoint.ts';
-
-const trustDomain = z
-  .string()
-  .refine(
-    (name) => !('invalid' in parseSpiffeId(`spiffe://${name}/x`)),
-    'must be a trust domain, without spiffe://',
-  );
-
-/** Turns a check that tells a problem in words into a refinement. */
-function refusing(problem: (text: string) => string | undefined) {
-  return (text: string, context: z.core.$RefinementCtx<string>): void => {
-    const message = problem(text);
-    if (message !== undefined) context.addIssue({ code: 'custom', message });
-  };
-}
 
 const Bundle = z.strictObject({
   trust_domain: trustDomain.meta({ description: 'Trust domain whose peers the CAs vouch for.' }),
@@ -97,7 +81,7 @@ export const Spiffe = z
       .meta({ description: 'Bundle endpoints of foreign trust domains.' }),
     expiry_margin_s: z.int().min(0).optional().meta({
       description:
-        'Readiness falls this long before our SVID expires without a new one; a tenth of its life where not given. In seconds.',
+        'Readiness falls this long before our SVID expires without a new one; a tenth of its life where not given. In s.',
     }),
   })
   .superRefine((spiffe, context) => {
@@ -133,19 +117,17 @@ function refuseShadowed(federation: Named, bundles: Named, issue: Issue): void {
       );
 }
 
-const pattern = z.string().superRefine(refusing(problemOf));
-
 /** What every surface has; `plaintext` has its own default on each. */
 const surface = (fallback: string, what: string, plaintext: string) => ({
   address: address.default(fallback).meta({ description: `Where ${what}; port 0 picks a free one.` }),
-  allow: z.array(pattern).default([]).meta({
+  allow: z.array(spiffePattern).default([]).meta({
     description:
       'SPIFFE IDs that may call: exact, below a path (`spiffe://td/path/*`), or of a trust domain (`spiffe://td/*`). Empty: nobody.',
   }),
   plaintext: z.boolean().optional().meta({ description: plaintext }),
   max_connection_age_s: z.int().min(1).max(86_400).default(1800).meta({
     description:
-      'Over mutual TLS, callers are asked to connect anew at about this age, or before their certificate expires. In seconds.',
+      'Over mutual TLS, callers are asked to connect anew at about this age, or before their certificate expires. In s.',
   }),
 });
 

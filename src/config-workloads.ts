@@ -1,17 +1,13 @@
 import { z } from 'zod';
-import { problemOf } from './pip/spiffe/spiffe-matcher.ts';
+import { headerName, spiffePattern } from './config-parts.ts';
 
-const pattern = z.string().superRefine((text, context) => {
-  const message = problemOf(text);
-  if (message !== undefined) context.addIssue({ code: 'custom', message });
-});
-
-const peps = z.array(pattern).min(1, 'name at least one: nobody is believed unless named').meta({
+const peps = z.array(spiffePattern).min(1, 'name at least one: nobody is believed unless named').meta({
   description:
     'SPIFFE IDs of the PEPs that write the header themselves and drop what clients send: exact, below a path (`spiffe://td/path/*`), or of a trust domain (`spiffe://td/*`).',
 });
 
-const header = z.string().regex(/^[a-z0-9-]{1,64}$/, 'must be the lower-case name of a header');
+/** Header of service account tokens where nothing else is said. */
+export const KUBERNETES_HEADER = 'x-workload-token';
 
 const Xfcc = z
   .strictObject({
@@ -20,7 +16,7 @@ const Xfcc = z
       description:
         'Elements that are believed, counted from the right: 1 is the client of the PEP, 2 also the client of a proxy before it.',
     }),
-    proxies: z.array(pattern).default([]).meta({
+    proxies: z.array(spiffePattern).default([]).meta({
       description:
         'SPIFFE IDs of the proxies before the PEP whose own elements are believed. Any other client of the PEP could write what it likes.',
     }),
@@ -52,7 +48,7 @@ export const Workloads = z.strictObject({
   }),
   jwt_svid: z
     .strictObject({
-      header: header.default('x-jwt-svid').meta({
+      header: headerName.default('x-jwt-svid').meta({
         description:
           'Header with the bare JWT-SVID; in `authorization`, bearer tokens whose `sub` is a SPIFFE ID.',
       }),
@@ -65,12 +61,9 @@ export const Workloads = z.strictObject({
     .meta({ description: 'JWT-SVIDs, verified by our trust bundles. Absent: none is read.' }),
   kubernetes_token: z
     .strictObject({
-      header: header
-        .refine((name) => name !== 'authorization', 'is for tokens of users; choose a header of its own')
-        .default('x-workload-token')
-        .meta({
-          description: 'Header with the bare service account token of an issuer with `use: workload`.',
-        }),
+      header: headerName.default(KUBERNETES_HEADER).meta({
+        description: 'Header with the bare service account token of an issuer with `use: workload`.',
+      }),
     })
     .prefault({}),
 });
@@ -79,15 +72,14 @@ interface Surroundings {
   readonly workloads: z.output<typeof Workloads>;
   readonly spiffe?: object | undefined;
   readonly grpc: { readonly plaintext?: boolean | undefined };
-  readonly devices: { readonly assertion_header: string };
 }
 
 /** Adds an issue for each setting of `workloads` that lacks what it rests on elsewhere in the configuration. */
 export function checkWorkloads(
-  { workloads, spiffe, grpc, devices }: Surroundings,
+  { workloads, spiffe, grpc }: Surroundings,
   context: z.core.$RefinementCtx,
 ): void {
-  const { xfcc, client_cert: clientCert, jwt_svid: jwtSvid, kubernetes_token: kubernetes } = workloads;
+  const { xfcc, client_cert: clientCert, jwt_svid: jwtSvid } = workloads;
   const issue = (key: string, message: string): void =>
     context.addIssue({ code: 'custom', path: ['workloads', key], message });
   const verified = {
@@ -103,7 +95,4 @@ export function checkWorkloads(
   }))
     if (isUsed && grpc.plaintext === true)
       issue(key, 'has no effect in plaintext, where no PEP has an identity');
-  const headers = [devices.assertion_header, kubernetes.header, ...(jwtSvid ? [jwtSvid.header] : [])];
-  if (new Set(headers).size < headers.length)
-    issue('kubernetes_token', 'two kinds of tokens cannot share a header');
 }

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { Check } from './config-check.ts';
 import { Devices } from './config-devices.ts';
+import { checkEffects } from './config-effects.ts';
+import { checkHeaders } from './config-headers.ts';
 import { Issuer, Pip, Tokens } from './config-identity.ts';
 import { file, ms } from './config-parts.ts';
 import { OnwardIdentity } from './config-onward.ts';
@@ -133,6 +135,8 @@ export const ConfigSchema = z
     }
     checkSurfaces(config, context);
     checkWorkloads(config, context);
+    checkHeaders(config, context);
+    checkEffects(config, context);
     // The demo issuer takes part in the names: two issuers of one name would share their users.
     const taken = config.demo ? [DEMO_ISSUER] : [];
     refuseRepeats(config.issuers, 'issuers', context, taken);

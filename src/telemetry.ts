@@ -14,6 +14,7 @@ import { letsThrough } from './pdp/decision.ts';
 import type { Observer } from './pdp/ports.ts';
 import type { ShadowOutcome } from './pdp/shadow-report.ts';
 import type { DecisionTrace, Stage } from './pdp/trace.ts';
+import type { BundleHealth } from './pdp/x509-svid.ts';
 
 /** The operational log, on stderr: stdout is for what a command answers. Fields that hold credentials are cut out wherever they occur. */
 export function createLogger(level: string): Logger {
@@ -42,6 +43,10 @@ export interface Gauges {
   readonly ready: () => boolean;
   /** Unix ms at which our SVID expires; 0 while none is held. */
   readonly svidExpiresAt: () => number;
+  /** SVIDs refused since the start. */
+  readonly svidsRefused: () => number;
+  /** The trust bundles that are wanted; `confirmedAt` in Unix ms. */
+  readonly bundles: () => readonly BundleHealth[];
 }
 
 /** The metrics of this process. */
@@ -165,6 +170,34 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
     () => gauges.svidExpiresAt() / 1000,
   );
   add('pdp_ready', '1 while checks can be decided.', () => Number(gauges.ready()));
+  refusedSvids(gauges, registers);
+  confirmedBundles(gauges, registers);
+}
+
+function refusedSvids({ svidsRefused }: Gauges, registers: Registry[]): Counter {
+  return new Counter({
+    name: 'pdp_svid_refused_total',
+    help: 'X.509-SVIDs of our own that came and were not taken.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(svidsRefused());
+    },
+  });
+}
+
+function confirmedBundles({ bundles }: Gauges, registers: Registry[]): Gauge {
+  return new Gauge({
+    name: 'pdp_trust_bundle_confirmed_timestamp_seconds',
+    help: 'When the source of a trust bundle last said what is in force of it: read, fetched or pushed; 0 if never.',
+    labelNames: ['trust_domain'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { trustDomain, confirmedAt = 0 } of bundles())
+        this.set({ trust_domain: trustDomain }, confirmedAt / 1000);
+    },
+  });
 }
 
 /** Traces of checks; off until an OTLP endpoint is configured. */

@@ -3,7 +3,11 @@ import { CallScope } from './pdp/call-scope.ts';
 import { type DecisionPointParts, createDecisionPoint } from './pdp/decide.ts';
 import { decisionId } from './pdp/decision-id.ts';
 import { HeaderFields } from './pdp/header-fields.ts';
+import type { Issuer } from './pip/token/issuer.ts';
 import type { TokenVerifier } from './pip/token/token-verifier.ts';
+
+/** What a token has to look like to get as far as its signature. */
+type IssuerLook = Pick<Issuer, 'issuer' | 'use' | 'registeredIn' | 'algorithms' | 'types'>;
 
 const ROUNDS = 30;
 const TIMEOUT_MS = 5000;
@@ -15,7 +19,7 @@ const TIMEOUT_MS = 5000;
 export async function warmUp(
   parts: DecisionPointParts,
   verifier: TokenVerifier,
-  issuers: readonly { issuer: string; algorithms: readonly string[]; types: readonly string[] }[],
+  issuers: readonly IssuerLook[],
 ): Promise<void> {
   const point = createDecisionPoint({
     ...parts,
@@ -24,7 +28,7 @@ export async function warmUp(
     recorder: { record: () => Promise.resolve() },
     observer: { checked: () => undefined },
   });
-  const tokens = issuers.map(unsignedToken);
+  const tokens = issuers.map((issuer) => ({ token: unsignedToken(issuer), use: issuer.use }));
   for (let round = 0; round < ROUNDS; round++) {
     const receivedAt = parts.clock.now();
     using scope = new CallScope(parts.clock, TIMEOUT_MS);
@@ -36,7 +40,7 @@ export async function warmUp(
       startedAt: parts.clock.monotonic(),
     } as const;
     await point.decide({ envelope, question: nobodysRequest(round), scope, decodeUs: 0 });
-    for (const token of tokens) await verifier.verify(token, 'user', receivedAt);
+    for (const { token, use } of tokens) await verifier.verify(token, use, receivedAt);
   }
 }
 
@@ -62,15 +66,8 @@ function nobodysRequest(round: number): AccessRequest {
 }
 
 /** Goes all the way to the signature check, where it fails. */
-function unsignedToken({
-  issuer,
-  algorithms,
-  types,
-}: {
-  issuer: string;
-  algorithms: readonly string[];
-  types: readonly string[];
-}): string {
+function unsignedToken({ issuer: iss, registeredIn, algorithms, types }: IssuerLook): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  return `${part({ alg: algorithms[0], typ: types[0] })}.${part({ iss: issuer })}.${Buffer.alloc(64).toString('base64url')}`;
+  const header = { alg: algorithms[0], typ: types[0], ...(registeredIn === 'header' && { iss }) };
+  return `${part(header)}.${part({ iss })}.${Buffer.alloc(64).toString('base64url')}`;
 }

@@ -1,7 +1,7 @@
 import type { AddressInfo, ListenOptions, Server } from 'node:net';
 
 /** Splits `host:port` as configured; brackets of an IPv6 address are no part of the host. */
-export function listenOptions(address: string): ListenOptions {
+function listenOptions(address: string): ListenOptions {
   const split = address.lastIndexOf(':');
   return { host: address.slice(0, split).replace(/^\[|\]$/g, ''), port: Number(address.slice(split + 1)) };
 }

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import type { Pep } from '../pdp/access-request.ts';
 import { type Refusal, refuse } from '../pdp/decision.ts';
-import { type Peer, peerOfCertificate, peerOfSocket } from './tls/peer.ts';
+import { type TlsPeer, peerOfCertificate, peerOfSocket } from './tls/peer.ts';
 
 /** Who is calling, and whether we answer. */
 export interface Caller {
@@ -13,46 +13,40 @@ export interface Caller {
 }
 
 /**
- * Names the caller of a gRPC call and refuses (`caller_not_allowed`) who may not ask at `now` (Unix ms). Where `plaintext` was chosen
- * for the surface, anybody may. Costs two look-ups: the certificate was verified when the connection was made.
+ * Names the caller of a gRPC call at `now` (Unix ms) and refuses (`caller_not_allowed`) who is not verified, or not any more, and by the
+ * `list` of the `surface` who is not on it; a service that has its `own` looks itself. Where `plaintext` was chosen for the surface, anybody
+ * may ask. Costs two look-ups: the certificate was verified when the connection was made.
  */
 export function callerOf(
   call: Pick<ServerUnaryCall<unknown, unknown>, 'getPeer' | 'getAuthContext'>,
   plaintext: boolean,
-  now: number,
-): Caller {
-  const address = call.getPeer();
-  if (plaintext) return { pep: { address } };
-  return verifiedCaller(address, peerOfCertificate(call.getAuthContext().sslPeerCertificate), now);
-}
-
-/** As {@link callerOf}, for a service with an allow list of its own: only who is not verified, or not any more, is refused. */
-export function knownCallerOf(
-  call: Pick<ServerUnaryCall<unknown, unknown>, 'getPeer' | 'getAuthContext'>,
-  plaintext: boolean,
+  list: 'surface' | 'own',
   now: number,
 ): Caller {
   const address = call.getPeer();
   if (plaintext) return { pep: { address } };
   const peer = peerOfCertificate(call.getAuthContext().sslPeerCertificate);
-  return verifiedCaller(address, peer && { ...peer, allowed: true }, now);
+  return verifiedCaller(address, peer && list === 'own' ? { ...peer, allowed: true } : peer, now);
 }
 
-/** As {@link callerOf}, of an HTTP request by the connection it came on. */
+/** As {@link callerOf} by the list of the surface, of an HTTP request by the connection it came on. */
 export function callerOn(socket: Socket, plaintext: boolean, now: number): Caller {
   const address = `${socket.remoteAddress}:${socket.remotePort}`;
   return plaintext ? { pep: { address } } : verifiedCaller(address, peerOfSocket(socket), now);
 }
 
-function verifiedCaller(address: string, peer: Peer | undefined, now: number): Caller {
+function verifiedCaller(address: string, peer: TlsPeer | undefined, now: number): Caller {
   if (!peer)
     return { pep: { address }, refusal: refuse('caller_not_allowed', 'the caller was not verified') };
   const refusal = peerRefusal(peer, now);
-  return { pep: { address, workload: peer.svid.identity }, ...(refusal && { refusal }) };
+  return {
+    pep: { address, workload: peer.svid.identity, provenUntil: peer.svid.notAfter },
+    ...(refusal && { refusal }),
+  };
 }
 
 /** Why a verified peer may not ask at `now` (Unix ms): its certificate has expired meanwhile, or it is not on the allow list. */
-function peerRefusal({ svid, allowed }: Peer, now: number): Refusal | undefined {
+function peerRefusal({ svid, allowed }: TlsPeer, now: number): Refusal | undefined {
   const { id } = svid.identity;
   if (now >= svid.notAfter) {
     const at = new Date(svid.notAfter).toISOString();

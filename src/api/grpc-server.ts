@@ -7,6 +7,7 @@ import type { DecisionService } from './decision-service/service.ts';
 import { type ExtAuthzService, EXT_AUTHZ_SERVICE } from './ext-authz/service.ts';
 import { loadPackageDefinition } from './protos.ts';
 import { type TlsListener, type TlsSettings, startTlsListener } from './tls/tls-listener.ts';
+import { interceptUnheard } from './unheard-calls.ts';
 
 /** How the gRPC surface listens. */
 export interface GrpcServerOptions {
@@ -15,8 +16,8 @@ export interface GrpcServerOptions {
   /** Absent: plaintext, which configuration demands to be said explicitly. */
   readonly tls?: TlsSettings;
   readonly maxReceiveBytes: number;
-  /** Serves applications beside the PEPs; absent: nobody does. */
-  readonly decisions?: Pick<DecisionService, 'handlers' | 'interceptor'>;
+  /** Serves applications beside the PEPs. */
+  readonly decisions: Pick<DecisionService, 'handlers' | 'unheard'>;
 }
 
 /** A bound gRPC server. */
@@ -28,6 +29,15 @@ export interface GrpcServer {
   /** Stops taking connections, lets calls finish for `graceMs`, then cuts. */
   stop(graceMs: number): Promise<void>;
 }
+
+/** Calls of one connection at once. Whoever needs more opens another one. */
+const MAX_STREAMS = 1000;
+
+/** What names a service or a symbol has room in it. */
+const MAX_UNRECORDED_BYTES = 4096;
+
+/** How long a client of reflection may keep us waiting for its next question, in ms. */
+const REFLECTION_IDLE_MS = 60_000;
 
 const SERVICES = ['', 'envoy.service.auth.v3.Authorization', 'pdp.v1.DecisionService'];
 
@@ -42,10 +52,17 @@ export async function startGrpcServer(
   const server = new Server({
     // What is too long is to be denied and recorded, so the transport lets more pass than is decided on. What it cuts is an RPC error.
     'grpc.max_receive_message_length': 4 * options.maxReceiveBytes,
-    interceptors: [service.interceptor, ...(options.decisions ? [options.decisions.interceptor] : [])],
+    'grpc.max_concurrent_streams': MAX_STREAMS,
+    interceptors: [
+      interceptUnheard([service.unheard, options.decisions.unheard], {
+        timeoutMs: service.unheard.timeoutMs,
+        idleMs: REFLECTION_IDLE_MS,
+        maxBytes: MAX_UNRECORDED_BYTES,
+      }),
+    ],
   });
   server.addService(EXT_AUTHZ_SERVICE, service.handlers);
-  if (options.decisions) server.addService(DECISION_SERVICE, options.decisions.handlers);
+  server.addService(DECISION_SERVICE, options.decisions.handlers);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, 'NOT_SERVING'])));
   health.addToServer(server);
   new ReflectionService(loadPackageDefinition()).addToServer(server);

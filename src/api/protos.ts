@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import type { MethodDefinition } from '@grpc/grpc-js';
 import * as protoLoader from '@grpc/proto-loader';
 import type { PackageDefinition } from '@grpc/proto-loader';
 import protobuf from 'protobufjs';
@@ -43,6 +44,22 @@ export function loadDecisionServiceTypes(): DecisionServiceTypes {
     BatchCheckResponse: type('BatchCheckResponse'),
     ExplainRequest: type('ExplainRequest'),
     ExplainResponse: type('ExplainResponse'),
+  };
+}
+
+/** Bytes in, bytes out. */
+const identity = (bytes: Buffer) => bytes;
+
+/** A unary method on raw bytes: a message that cannot be decoded must become a recorded deny, not an RPC error. */
+export function rawMethod(path: string): MethodDefinition<Buffer, Buffer> {
+  return {
+    path,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: identity,
+    requestDeserialize: identity,
+    responseSerialize: identity,
+    responseDeserialize: identity,
   };
 }
 

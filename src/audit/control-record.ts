@@ -30,7 +30,7 @@ export interface Boot {
   readonly durability: string;
   /** How the run before it ended. */
   readonly previousRun: string;
-  /** Names of the surfaces that take any caller, by choice (design §4.5). */
+  /** Names of the surfaces that take any caller, by choice (docs/mutual-tls.md). */
   readonly plaintext: readonly string[];
 }
 

@@ -1,3 +1,4 @@
+import { isRecord } from '../pdp/external-json.ts';
 import { RECORD_VERSION } from './record.ts';
 import type { Segment } from './segments.ts';
 
@@ -209,7 +210,7 @@ function rangeText(from: number, to: number): string {
 function parseObject(text: string): Json | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }

@@ -45,17 +45,12 @@ const SHORTER: readonly Limits[] = [
 ];
 
 /**
- * One line of the decision log, without line feed, for one answer (design §9).
+ * One line of the decision log, without line feed, for one answer, up to the index, which the writer assigns.
  *
  * Built from an allow list of typed fields in a fixed order: there is no path from headers, bodies, query strings or token
  * text to it. Absent values are `null`, so that every record has every field; `policy_errors`, `truncated`, `evidence` and what few
  * requests have of further workloads are there only where they say something.
  */
-export function recordLine(trace: DecisionTrace, options: RecordOptions, index = 0): string {
-  return recordHead(options.log) + index + recordTail(trace, options);
-}
-
-/** The line up to the index, which the writer assigns. */
 export function recordHead(log: string): string {
   return `{"v":${RECORD_VERSION},"kind":"decision","log":${JSON.stringify(log)},"index":`;
 }

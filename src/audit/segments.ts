@@ -4,7 +4,7 @@ import type { LogFs } from './log-fs.ts';
 const SEGMENT_NAME = /^segment-([0-9]{20})\.ndjson$/;
 
 /** File name of the segment whose first record has this index. */
-export function segmentName(firstIndex: number): string {
+function segmentName(firstIndex: number): string {
   return `segment-${String(firstIndex).padStart(20, '0')}.ndjson`;
 }
 

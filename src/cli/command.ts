@@ -3,7 +3,7 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { type LoadedConfig, loadConfig } from '../config-file.ts';
 import { InputError } from '../pdp/errors.ts';
 
-/** Exit codes of the CLI (design §2). */
+/** Exit codes of the CLI. */
 export const EXIT = {
   ok: 0,
   /** The check itself says no: denied, tampered, failed, changed. */

@@ -1,18 +1,25 @@
 import { stringify } from 'yaml';
+import { SYSTEM_CLOCK } from '../compose-core.ts';
+import { dryRun } from '../compose-dry-run.ts';
+import { checkComposable } from '../compose-problems.ts';
 import { configJsonSchema } from '../config-file.ts';
+import { problemText } from '../pdp/errors.ts';
 import { CONFIG_OPTION, type Command, EXIT, configFor, parseCommandArgs, positionals } from './command.ts';
 
-/** `pdp config check`: whether the configuration is valid. */
+/** `pdp config check`: whether the configuration is valid (else 2), and whether serving could begin with the files it names (else 1). */
 export const configCheck: Command = {
   name: 'config check',
   usage: '[--config FILE]',
-  summary: 'check the configuration, telling every problem at once',
+  summary: 'check the configuration and the files it names, telling every problem at once',
   async run(args, terminal) {
     const { values, positionals: rest } = parseCommandArgs(args, CONFIG_OPTION);
     positionals(rest);
-    configFor(values.config, terminal);
+    const config = configFor(values.config, terminal);
+    checkComposable(config);
     terminal.out('the configuration is valid\n');
-    return EXIT.ok;
+    const problems = await dryRun(config, { clock: SYSTEM_CLOCK, environment: process.env });
+    for (const problem of problems) terminal.err(`would not serve now: ${problemText(problem)}\n`);
+    return problems.length === 0 ? EXIT.ok : EXIT.no;
   },
 };
 

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config-file.ts';
-import { InputError, messageOf } from '../pdp/errors.ts';
+import { isPlaintext } from '../config-surfaces.ts';
+import type { Config } from '../config.ts';
+import { InputError, PdpError, messageOf } from '../pdp/errors.ts';
 import { CONFIG_OPTION, EXIT, type Terminal, configPath } from './command.ts';
+import { type OpsRequest, type OpsResponse, askOverMutualTls } from './ops-tls.ts';
 
 /** The options of commands that talk to a running server. */
 export const OPS_OPTIONS = {
@@ -24,10 +27,17 @@ export type OpsAnswer = { readonly value: unknown } | { readonly exit: number };
 const DEFAULT_ADDRESS = '127.0.0.1:8282';
 const TIMEOUT_MS = 15_000;
 
+interface Target {
+  readonly address: string;
+  readonly token: string | undefined;
+  /** Who we are to it; absent: it is plaintext. */
+  readonly spiffe: Config['spiffe'];
+}
+
 /**
  * Asks the ops surface of a running server: where `--ops` says, else where the configuration says it listens; with the token of
- * `--token-file`, else with the configured one. Tells refusals. Throws `InputError` for bad options, a token that cannot be read, and an
- * address that is none.
+ * `--token-file`, else with the configured one; over mutual TLS where the configuration has it so. Tells refusals. Throws `InputError`
+ * for bad options, a token that cannot be read, and an address that is none.
  */
 export async function askOps(
   path: string,
@@ -35,25 +45,31 @@ export async function askOps(
   terminal: Terminal,
   body?: object,
 ): Promise<OpsAnswer> {
-  const { address, token } = targetOf(options);
-  const url = URL.parse(`http://${address}${path}`);
+  const { address, token, spiffe } = targetOf(options);
+  const url = URL.parse(`${spiffe ? 'https' : 'http'}://${address}${path}`);
   if (!url || !/:\d+$/.test(address)) throw badUsage('--ops', `'${address}' is not HOST:PORT`);
+  const question: OpsRequest = {
+    method: body ? 'POST' : 'GET',
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    ...(body && { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  };
   try {
-    const response = await fetch(url, {
-      method: body ? 'POST' : 'GET',
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-      ...(body && { body: JSON.stringify(body) }),
-      redirect: 'error',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    const text = await response.text();
-    if (response.ok) return { value: JSON.parse(text) as unknown };
-    terminal.err(`pdp: ${text.trim()}\n`);
-    return { exit: exitOf(response.status) };
+    const answer = await (spiffe ? askOverMutualTls(url, question, spiffe) : askInPlaintext(url, question));
+    if (answer.status === 200) return { value: JSON.parse(answer.text) as unknown };
+    terminal.err(`pdp: ${answer.text.trim()}\n`);
+    return { exit: exitOf(answer.status) };
   } catch (error) {
-    terminal.err(`pdp: ${address} does not answer: ${causeOf(error)}\n`);
+    if (error instanceof InputError) throw error;
+    const what = error instanceof PdpError ? 'cannot be asked' : 'does not answer';
+    terminal.err(`pdp: ${address} ${what}: ${causeOf(error)}\n`);
     return { exit: EXIT.unchecked };
   }
+}
+
+async function askInPlaintext(url: URL, question: OpsRequest): Promise<OpsResponse> {
+  const answer = await fetch(url, { ...question, redirect: 'error' });
+  return { status: answer.status, text: await answer.text() };
 }
 
 /** Refused as things stand, asked wrongly, or broken. */
@@ -67,16 +83,16 @@ function causeOf(error: unknown): string {
   return cause instanceof Error ? cause.message : messageOf(error);
 }
 
-function targetOf(options: OpsOptions): { address: string; token: string | undefined } {
-  const { ops, 'token-file': tokenFile } = options;
-  const file = configPath(options.config);
-  // Only for what the options do not say; its warnings are for those who serve with it.
-  const config =
-    ops !== undefined || file === undefined ? undefined : loadConfig(file, process.env).config.ops;
-  const path = tokenFile ?? config?.admin_token_file;
+function targetOf({ config: configOption, ops, 'token-file': tokenFile }: OpsOptions): Target {
+  // `--ops` alone is a plaintext address, whatever configuration lies about here.
+  const file = ops === undefined ? configPath(configOption) : configOption;
+  // Its warnings are for those who serve with it.
+  const config = file === undefined ? undefined : loadConfig(file, process.env).config;
+  const path = tokenFile ?? config?.ops.admin_token_file;
   return {
-    address: ops ?? config?.address ?? DEFAULT_ADDRESS,
+    address: ops ?? config?.ops.address ?? DEFAULT_ADDRESS,
     token: path === undefined ? undefined : readToken(path),
+    spiffe: config && !isPlaintext('ops', config.ops) ? config.spiffe : undefined,
   };
 }
 

@@ -3,7 +3,7 @@ import { SHADOW_OUTCOMES, type ShadowReport, type ShadowRow } from '../pdp/shado
 import { type Command, EXIT, type Terminal, parseCommandArgs, positionals } from './command.ts';
 import { OPS_OPTIONS, askOps } from './ops-client.ts';
 
-const USAGE = '[--ops HOST:PORT | --config FILE] [--token-file FILE] [--json]';
+const USAGE = '[--config FILE] [--ops HOST:PORT] [--token-file FILE] [--json]';
 
 /** `pdp policy shadow`: what the candidate of a running server would change. Exits with 1 where somebody would gain or lose access. */
 export const policyShadow: Command = {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { relative } from 'node:path';
 import type { Logger } from 'pino';
 import { type App, startApp } from '../compose.ts';
-import { plaintextSurfaces } from '../compose-surfaces.ts';
+import { nobodyMayAsk, plaintextSurfaces } from '../compose-surfaces.ts';
 import { LOOPBACK } from '../config-rules.ts';
 import { isPlaintext } from '../config-surfaces.ts';
 import type { Config } from '../config.ts';
@@ -18,6 +18,9 @@ import {
   parseCommandArgs,
   positionals,
 } from './command.ts';
+
+/** Where examples and `pdp check --server` ask unless told otherwise. */
+const DEFAULT_ADDRESS = '127.0.0.1:9191';
 
 /** `pdp serve`: serves until SIGTERM or SIGINT, then drains. */
 export const serve: Command = {
@@ -43,6 +46,7 @@ export const serve: Command = {
         'the admin token crosses the network in PLAINTEXT, as configured',
       );
     warnOfPlaintextQuestions(config, log);
+    if (nobodyMayAsk(config)) log.warn({ setting: 'grpc.allow' }, NOBODY);
     // From the start: whoever asks to stop before we are ready is heard as well.
     const stopping = Promise.race(
       ['SIGTERM', 'SIGINT'].map(async (name) => [name, await once(process, name)]),
@@ -68,6 +72,8 @@ export const serve: Command = {
   },
 };
 
+const NOBODY = 'nobody may ask: grpc.allow is empty';
+
 /** What is said to a caller that nobody knows is a choice to be seen. */
 function warnOfPlaintextQuestions({ check, grpc }: Config, log: Logger): void {
   if (!isPlaintext('grpc', grpc)) return;
@@ -82,7 +88,8 @@ function banner(config: Config, { addresses, policies }: App, file: string | und
   const scheme = (name: 'http' | 'ops') => (isPlaintext(name, config[name]) ? 'http' : 'https');
   const lines = [
     'cedar-pdp is serving',
-    `  gRPC      ${addresses.grpc}   ext_authz v3, health, reflection   (${isPlaintext('grpc', config.grpc) ? 'PLAINTEXT' : 'mutual TLS'})`,
+    `  gRPC      ${addresses.grpc}   ext_authz v3, DecisionService, health, reflection   (${isPlaintext('grpc', config.grpc) ? 'PLAINTEXT' : 'mutual TLS'})`,
+    ...(nobodyMayAsk(config) ? [`            ${NOBODY}`] : []),
     ...(addresses.http === undefined
       ? []
       : [`  http      ${scheme('http')}://${addresses.http}   /.well-known/jwks.json`]),
@@ -122,7 +129,7 @@ function snapshotText({ policyIds, digest }: PolicySnapshot): string {
 function demoHints(address: string, file: string | undefined): string[] {
   const requests = 'deploy/local/requests';
   const pdp = `bin/pdp`;
-  const server = address === '127.0.0.1:9191' ? '--server' : `--server ${address}`;
+  const server = address === DEFAULT_ADDRESS ? '--server' : `--server ${address}`;
   const token = `--token "$(${pdp} demo token --config ${relative('', file ?? '')} --user alice --mfa --device laptop-1)"`;
   return [
     'Try it from another terminal:',
@@ -134,6 +141,8 @@ function demoHints(address: string, file: string | undefined): string[] {
     `  ${pdp} check ${server} ${token} ${requests}/quarterly-report.json`,
     '  # DENY, with a step-up challenge: the same without --mfa',
     `  ${pdp} check ${server} ${token.replace(' --mfa', '')} ${requests}/quarterly-report.json`,
+    '  # what an application asks pdp.v1.DecisionService, and an explanation',
+    `  node examples/ask.mjs${address === DEFAULT_ADDRESS ? '' : ` ${address}`}`,
   ];
 }
 

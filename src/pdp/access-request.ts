@@ -45,6 +45,8 @@ export interface Pep {
   readonly address: string;
   /** The caller's verified identity; absent on plaintext. */
   readonly workload?: WorkloadIdentity;
+  /** Unix ms at which the certificate that proved it expires. */
+  readonly provenUntil?: number;
 }
 
 /** One question, as the wire asked it. Immutable; nothing in it is an identity before `authenticate`. */

@@ -68,22 +68,35 @@ export const PERMIT_REASON = 'permitted';
 /** Why a decision came out as it did. */
 export type Reason = DenyReason | typeof PERMIT_REASON;
 
-/** A refusal by a stage before or after Cedar. `detail` is for operators and records; it never reaches the client. */
-export interface Refusal {
+/** A refusal by a stage before or after Cedar. Only what {@link refuse} made is one. */
+export class Refusal {
+  // A record from outside may well have a member named `refusal`; it has none of this name.
+  readonly #isOurs = true;
   readonly refusal: DenyReason;
-  readonly detail?: string;
+  /** For operators and records; it never reaches the client. */
+  readonly detail: string | undefined;
   /** Fingerprint (`sha256:<base64url>`) of the evidence that was refused, so that it can be found again; never the evidence. */
-  readonly evidence?: string;
+  readonly evidence: string | undefined;
+
+  constructor(refusal: DenyReason, detail?: string, evidence?: string) {
+    this.refusal = refusal;
+    this.detail = detail;
+    this.evidence = evidence;
+  }
+
+  static is(value: object): value is Refusal {
+    return #isOurs in value && value.#isOurs;
+  }
 }
 
 /** Makes a {@link Refusal}. */
-export function refuse(refusal: DenyReason, detail?: string): Refusal {
-  return detail === undefined ? { refusal } : { refusal, detail };
+export function refuse(refusal: DenyReason, detail?: string, evidence?: string): Refusal {
+  return new Refusal(refusal, detail, evidence);
 }
 
-/** Tells a refusal from a stage's value. */
+/** Tells a refusal from a stage's value, whatever that holds. */
 export function isRefusal(value: object): value is Refusal {
-  return 'refusal' in value;
+  return Refusal.is(value);
 }
 
 /** Advice that policies attach to a deny by `@advice`; the wire turns it into a challenge (RFC 6750, RFC 9470). */

@@ -3,7 +3,7 @@ import { type CedarEntity, type CedarValue, type EntityUid, uidText } from './ev
 import type { WorkloadIdentity } from './identity.ts';
 import type { PolicySnapshot, Reads, RecordShape } from './policy-snapshot.ts';
 
-/** Names of the default namespace (design §5). */
+/** Names of the default namespace (docs/policies.md). */
 export const NAMESPACE = 'ZeroTrust';
 
 /** An entity type of the default namespace. */

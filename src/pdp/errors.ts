@@ -1,4 +1,4 @@
-import type { DenyReason, Refusal } from './decision.ts';
+import { type DenyReason, type Refusal, refuse } from './decision.ts';
 
 /** A fault that is somebody's to look into; `decide` turns it into a deny with `reason`. The message never reaches a client. */
 export class PdpError extends Error {
@@ -48,9 +48,6 @@ export function problemText(problem: Problem): string {
 
 /** The refusal that a thrown fault comes to: a `PdpError`'s own reason, `internal` for anything else. */
 export function refusalOf(error: unknown): Refusal {
-  if (error instanceof PdpError) return { refusal: error.reason, detail: error.message };
-  return {
-    refusal: 'internal',
-    detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-  };
+  if (error instanceof PdpError) return refuse(error.reason, error.message);
+  return refuse('internal', error instanceof Error ? `${error.name}: ${error.message}` : String(error));
 }

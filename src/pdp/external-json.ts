@@ -11,11 +11,16 @@ export interface ExternalJsonLimits {
 }
 
 /** Limits for JSON that arrives with or because of a request. */
-export const EXTERNAL_JSON_LIMITS: ExternalJsonLimits = {
+const EXTERNAL_JSON_LIMITS: ExternalJsonLimits = {
   maxDepth: 32,
   maxNodes: 5_000,
   maxStringBytes: 65_536,
 };
+
+/** Whether a value of parsed JSON is an object, which an array is not. One without a prototype is. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
 
 // Cedar's JSON escapes turn a record into an entity, an extension call or (historically) an expression; `__proto__`
 // turns into a prototype wherever somebody copies the record by assignment (CVE-2023-36665 and its kin).
@@ -32,10 +37,10 @@ interface Pending {
 }
 
 /**
- * Says why a parsed JSON value from outside (claims, answers of information points, AuthZEN properties) may not be used;
+ * Says why a parsed JSON value from outside (claims, answers of information points, what applications assert) may not be used;
  * `undefined` where it may. Refuses reserved keys at any depth, too deep, too many or too long values, integers that
  * JavaScript has already rounded, lone surrogates, and anything that JSON cannot express. The walk is iterative and
- * stops at the first problem; the answer names keys but never values. Design §4.6.
+ * stops at the first problem; the answer names keys but never values.
  */
 export function externalJsonProblem(
   value: unknown,

@@ -1,7 +1,7 @@
 import type { AttributeAnswer, AttributeSubject } from './attribute.ts';
 import type { Refusal } from './decision.ts';
 import type { Evaluation } from './evaluation.ts';
-import type { DeviceIdentity, UserIdentity, Workloads } from './identity.ts';
+import type { DeviceIdentity, ProvenWorkload, UserIdentity, Workloads } from './identity.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
 import type { DecisionTrace, Received } from './trace.ts';
 
@@ -15,7 +15,11 @@ export interface Clock {
 
 /** Turns the evidence about the workloads of a request into identities. Missing evidence is no identity, which is not an error. */
 export interface WorkloadAuthenticator {
-  authenticate(received: Received): Workloads | Refusal | Promise<Workloads | Refusal>;
+  /** `source`: who asks over a connection of its own, so that no PEP has to say who that is. */
+  authenticate(
+    received: Received,
+    source?: ProvenWorkload,
+  ): Workloads | Refusal | Promise<Workloads | Refusal>;
 }
 
 /** Verifies the user's token. `undefined`: no token was sent. Never falls back from a bad token to no token. */

@@ -33,9 +33,30 @@ export interface SvidState {
   readonly bundles: TrustBundles;
 }
 
+/** How it stands with one trust bundle that is wanted. */
+export interface BundleHealth {
+  readonly trustDomain: string;
+  /** Unix ms at which its source last said what is held of it; absent where it never did. */
+  readonly confirmedAt?: number;
+  /** Why what its source says now is not taken, or why it says nothing, in words; absent where nothing is wrong. */
+  readonly problem?: string;
+}
+
+/** How it stands with a source, for operators. */
+export interface SvidHealth {
+  /** Why no SVID is held, or why the newest was not taken, in words; absent where nothing is wrong. */
+  readonly problem?: string;
+  /** How many SVIDs were refused since the start. */
+  readonly refused: number;
+  /** Of each bundle that is wanted, and of each that is held. */
+  readonly bundles: readonly BundleHealth[];
+}
+
 /** Where our identity and the trust bundles come from: files, or the SPIFFE Workload API. */
 export interface SvidSource extends AsyncDisposable {
   readonly state: SvidState;
+  /** Always of now; it has no listeners. */
+  readonly health: SvidHealth;
   /** Calls `listener` after every change of `state`; returns how to stop that. */
   onChange(listener: () => void): () => void;
   /** Begins to fetch and follow; resolves when the first state is held or has failed. Never rejects. */

@@ -62,10 +62,11 @@ const FactsFileSchema = z.strictObject({
 });
 
 /** What was asked and what is known, as the cases and the defaults of a test file write it. */
-export const GivenSchema = z.strictObject({
+const GivenSchema = z.strictObject({
   source: given(z.string()),
   /** How the source was proven, where not by its principal. */
   source_evidence: given(z.enum(WORKLOAD_EVIDENCE)),
+  origin_evidence: given(z.enum(WORKLOAD_EVIDENCE)),
   /** SPIFFE ID of who asked first. */
   origin: given(z.string()),
   claimed_sources: given(z.array(z.string())),

@@ -20,7 +20,7 @@ export function givenWorkloads(
   request: AccessRequest,
   real: WorkloadAuthenticator,
 ): GivenWorkloads {
-  const { source_evidence: evidence, claimed_sources: claimed } = test.given;
+  const { source_evidence: evidence, origin_evidence: further, claimed_sources: claimed } = test.given;
   const named = (key: 'origin' | 'pep'): ProvenWorkload | undefined => {
     const name = test.given[key] ?? '';
     const found = name === '' ? undefined : readName(name, request, real);
@@ -41,7 +41,8 @@ export function givenWorkloads(
         return {
           ...found,
           ...(found.source && { source: provenBy(found.source, evidence) }),
-          ...(origin && { origin }),
+          // No principal reaches past the source.
+          ...(origin && { origin: provenBy(origin, further ?? 'xfcc') }),
           ...(claimed && { claimedSources: claimed }),
         };
       },

@@ -6,7 +6,7 @@ import type { CedarEntity } from '../pdp/evaluation.ts';
 import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
 import { type PolicyTexts, readPolicyTexts } from '../pdp/policy-source.ts';
 import { readTests } from './read-tests.ts';
-import { suggestion } from '../pdp/bindings/suggest.ts';
+import { suggestion } from '../pdp/suggest.ts';
 import type { TestCase } from './test-case.ts';
 
 /** A policy set with its decision tests: one snapshot, compiled once for all of them. */

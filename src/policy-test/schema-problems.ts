@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Problem } from '../pdp/errors.ts';
 import type { JsonSource } from './json-source.ts';
-import { suggestion } from '../pdp/bindings/suggest.ts';
+import { suggestion } from '../pdp/suggest.ts';
 
 type Path = readonly (string | number)[];
 

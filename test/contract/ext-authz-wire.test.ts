@@ -4,7 +4,7 @@ import { decodeCheckRequest } from '../../src/api/ext-authz/decode.ts';
 import { createEncoder } from '../../src/api/ext-authz/encode.ts';
 import { loadExtAuthzTypes } from '../../src/api/protos.ts';
 import { STATUS } from '../../src/api/status.ts';
-import { DENY_REASONS, type Decision, type Deny, denyFor } from '../../src/pdp/decision.ts';
+import { DENY_REASONS, type Decision, type Deny, denyFor, refuse } from '../../src/pdp/decision.ts';
 
 const types = loadExtAuthzTypes();
 
@@ -103,7 +103,7 @@ describe('a permit', () => {
 
   test('is written for the verdict permit alone', () => {
     const lying = [
-      { ...denyFor({ refusal: 'internal' }), reason: 'permitted' },
+      { ...denyFor(refuse('internal')), reason: 'permitted' },
       { verdict: 'Permit', reason: 'internal', policies: [] },
       { verdict: undefined, reason: 'internal', policies: [] },
       { reason: 'internal', policies: [] },
@@ -121,7 +121,7 @@ describe('a permit', () => {
 });
 
 describe.each(DENY_REASONS)('a deny because of %s', (reason) => {
-  const deny: Deny = { ...denyFor({ refusal: reason, detail: 'OPERATOR ONLY' }), policies: ['p'] };
+  const deny: Deny = { ...denyFor(refuse(reason, 'OPERATOR ONLY')), policies: ['p'] };
   const fields = answer(deny);
   const denied = message(fields, 2);
 

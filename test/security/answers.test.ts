@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import http2 from 'node:http2';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { EXT_AUTHZ_TYPES } from '../support/requests.ts';
@@ -189,6 +191,28 @@ flawClass(25, 'gRPC', () => {
     );
     const token = await bench.issuer.sign({ long: 'x'.repeat(40_000) });
     await denied({ path: '/people', token }, 'token_malformed', 'token_claims_refused');
+  });
+  test.each([
+    '/envoy.service.auth.v3.Authorization/Check',
+    '/pdp.v1.DecisionService/Check',
+    '/grpc.health.v1.Health/Check',
+    '/grpc.health.v1.Health/Watch',
+    '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+  ])('keeps nothing of a message of %s that never ends', async (path) => {
+    const session = http2.connect(`http://${bench.app.addresses.grpc}`);
+    try {
+      const kind = { 'content-type': 'application/grpc', te: 'trailers' };
+      const streams = Array.from({ length: 20 }, () => {
+        const stream = session.request({ ':method': 'POST', ':path': path, ...kind });
+        stream.on('error', () => undefined).resume();
+        stream.write(Buffer.concat([Buffer.from([0, 0, 2, 0, 0]), Buffer.alloc(60_000)]));
+        return stream;
+      });
+      await Promise.all(streams.map((stream) => once(stream, 'close')));
+    } finally {
+      session.destroy();
+    }
+    expectAllowed(await bench.ask({}));
   });
 });
 

@@ -232,7 +232,7 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
       'CVE-2026-48937',
     ],
     defence:
-      'Messages, paths, header fields, tokens, nesting and values have limits; what is beyond them is denied.',
+      'Messages, paths, header fields, tokens, nesting and values have limits; what is beyond them is denied. A message of any method, those that anybody may call too, ends in time or its stream does.',
     surfaces: BOTH,
   },
   {

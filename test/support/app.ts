@@ -11,9 +11,28 @@ import { loadConfig } from '../../src/config-file.ts';
 import { createLogger } from '../../src/telemetry.ts';
 import { POLICIES } from './snapshot.ts';
 
+const FACTS = join(POLICIES, 'finance-dashboard/facts');
+
+/** The facts of the sample policies. */
+export const DEMO_PIPS: readonly object[] = [
+  {
+    name: 'directory',
+    kind: 'static_file',
+    subject: 'user',
+    gives: ['groups', 'revoked'],
+    file: join(FACTS, 'directory.json'),
+  },
+  {
+    name: 'devices',
+    kind: 'static_file',
+    subject: 'device',
+    gives: ['managed', 'compliant', 'disk_encrypted', 'screen_lock', 'firewall', 'risk', 'os'],
+    file: join(FACTS, 'devices.json'),
+  },
+];
+
 /** The sample policies with their facts, in demo mode on free loopback ports, with files in `folder`. */
 export function demoConfig(folder: string): Record<string, unknown> {
-  const facts = join(POLICIES, 'finance-dashboard/facts');
   return {
     demo: true,
     grpc: { address: '127.0.0.1:0', plaintext: true },
@@ -22,22 +41,7 @@ export function demoConfig(folder: string): Record<string, unknown> {
     policies: { sets: [join(POLICIES, 'mesh-call'), join(POLICIES, 'finance-dashboard')] },
     // A busy machine must not make a deny of a permit.
     decision: { timeout_ms: 2000 },
-    pips: [
-      {
-        name: 'directory',
-        kind: 'static_file',
-        subject: 'user',
-        gives: ['groups', 'revoked'],
-        file: join(facts, 'directory.json'),
-      },
-      {
-        name: 'devices',
-        kind: 'static_file',
-        subject: 'device',
-        gives: ['managed', 'compliant', 'disk_encrypted', 'screen_lock', 'firewall', 'risk', 'os'],
-        file: join(facts, 'devices.json'),
-      },
-    ],
+    pips: DEMO_PIPS,
     audit: { dir: join(folder, 'audit') },
   };
 }

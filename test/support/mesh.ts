@@ -4,6 +4,7 @@ import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DEMO_PIPS } from './app.ts';
 import { type Envoy, type EnvoyConfig, type Listener, startEnvoy } from './envoy.ts';
 import { type PdpProcess, type PdpTls, startPdp } from './pdp-process.ts';
 import { type Leaf, type TestCa, createTestCa } from './test-ca.ts';
@@ -47,7 +48,7 @@ export interface MeshAnswer {
   readonly ms: number;
 }
 
-/** Envoy, the PDP and a service behind them, with certificates and an issuer: design §12 in small. All of it is real. */
+/** Envoy, the PDP and a service behind them, with certificates and an issuer. All of it is real. */
 export interface Mesh extends AsyncDisposable {
   readonly ca: TestCa;
   readonly workloads: Readonly<Record<keyof typeof WORKLOADS, Leaf>>;
@@ -138,7 +139,6 @@ function pdpConfig(
   { jwksFile, issuer, audience }: TestIssuer,
   { deployedTimeouts }: MeshOptions,
 ): Record<string, unknown> {
-  const facts = join(POLICIES, 'finance-dashboard/facts');
   return {
     ...(!deployedTimeouts && { decision: { timeout_ms: 4000 } }),
     policies: { sets: [join(POLICIES, 'mesh-call'), join(POLICIES, 'finance-dashboard')] },
@@ -153,22 +153,7 @@ function pdpConfig(
         claims: { device_id: 'device_id', attributes: { amr: { claim: 'amr', type: 'string_set' } } },
       },
     ],
-    pips: [
-      {
-        name: 'directory',
-        kind: 'static_file',
-        subject: 'user',
-        gives: ['groups', 'revoked'],
-        file: join(facts, 'directory.json'),
-      },
-      {
-        name: 'devices',
-        kind: 'static_file',
-        subject: 'device',
-        gives: ['managed', 'compliant', 'disk_encrypted', 'screen_lock', 'firewall', 'risk', 'os'],
-        file: join(facts, 'devices.json'),
-      },
-    ],
+    pips: DEMO_PIPS,
   };
 }
 

@@ -15,7 +15,7 @@ export const PDP_MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** A record of the decision log, as far as tests read it (design §9). */
+/** A record of the decision log, as far as tests read it. */
 export interface DecisionRecord {
   readonly decision_id: string;
   readonly decision: 'ALLOW' | 'DENY';

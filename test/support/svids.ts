@@ -22,6 +22,7 @@ export function holdSvids(state: SvidState): HeldSvids {
     get state() {
       return held;
     },
+    health: { refused: 0, bundles: [] },
     hold(next) {
       held = next;
       for (const listener of listeners) listener();

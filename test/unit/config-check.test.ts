@@ -15,7 +15,12 @@ describe('who may ask the decision service', () => {
     expect(problems({ callers: [{ allow }], explain: { allow } })).toEqual([]);
   });
 
+  test.each(['', 'Clinic', 'Clinic::Ward'])('may speak of the namespace %j', (namespace) => {
+    expect(problems({ namespace })).toEqual([]);
+  });
+
   test.each([
+    [{ namespace: 'Clinic::' }, /namespace: must be a Cedar namespace, or '' for none/],
     [{ callers: [{ allow: [] }] }, /callers\.0\.allow: name at least one caller/],
     [{ callers: [{ allow: ['spiffe://*'] }] }, /callers\.0\.allow\.0: names no trust domain/],
     [{ callers: [{ allow: ['spiffe://prod.example.com/ns/cli*'] }] }, /callers\.0\.allow\.0/],
@@ -27,7 +32,7 @@ describe('who may ask the decision service', () => {
     [{ plaintext_callers: { properties: ['status'] } }, /properties\.0: must be subject\.NAME/],
     [{ plaintext_callers: { properties: ['*.*'] } }, /properties\.0/],
     [{ plaintext_callers: { everything: true } }, /nrecognized/],
-    [{ information: { 'Clinic::Appointment': [] } }, /information/],
+    [{ pips: { 'Clinic::Appointment': [] } }, /pips/],
   ])('%j is refused', (check, words) => {
     expect(problems(check).join('\n')).toMatch(words);
   });

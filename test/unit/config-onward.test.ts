@@ -16,7 +16,7 @@ describe('onward_identity', () => {
       audience: 'service',
       algorithm: 'EdDSA',
       user_claims: [],
-      keys: { rotate_s: 86_400, publish_ahead_s: 300 },
+      keys: { publish_ahead_s: 300 },
     });
     expect(OnwardIdentity.safeParse({}).success).toBe(false);
   });
@@ -28,6 +28,8 @@ describe('onward_identity', () => {
     ['no issuer', { issuer: '' }, 'issuer'],
     ['no audience', { audience: '' }, 'audience'],
     ['a key that is replaced before it has begun', { keys: { rotate_s: 600 } }, 'keys.rotate_s'],
+    ['a day that is too short', { keys: { publish_ahead_s: 43_200 } }, 'keys.rotate_s'],
+    ['a rotation of keys from a folder', { keys: { dir: 'd', rotate_s: 86_400 } }, 'keys.rotate_s'],
     ['a key it does not know', { key: 'x' }, ''],
   ])('refuses %s', (_what, config, path) => {
     expect(problemsOf(config)).toEqual([path]);

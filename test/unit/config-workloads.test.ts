@@ -60,14 +60,9 @@ describe('workloads', () => {
       'workloads.jwt_svid.header',
     ],
     [
-      'service account tokens among those of users',
-      { kubernetes_token: { header: 'authorization' } },
-      'workloads.kubernetes_token.header',
-    ],
-    [
-      'one header for two kinds',
-      { jwt_svid: { audiences: ['a'], header: 'x-workload-token' } },
-      'workloads.kubernetes_token: two kinds',
+      'a header of service account tokens that nobody issues',
+      { kubernetes_token: { header: 'x-cluster-token' } },
+      'workloads.kubernetes_token.header: has no effect without an issuer with `use: workload`',
     ],
     ['an unknown key', { xfcc: { from: [PEP], hops: 1 } }, 'workloads.xfcc: Unrecognized key'],
   ])('refuses %s', (_what, workloads, problem) => {
@@ -95,7 +90,20 @@ describe('issuers of workloads', () => {
     ['without one', CLUSTER],
     ['that are for users', { ...CLUSTER, use: 'user', kubernetes: { trust_domain: 'prod.example.com' } }],
     ['with one that is none', { ...CLUSTER, kubernetes: { trust_domain: 'spiffe://prod.example.com' } }],
+    ['with a path after it', { ...CLUSTER, kubernetes: { trust_domain: 'cluster.local/ns/x/sa/y' } }],
   ])('are refused %s', (_what, issuer) => {
     expect(problems({ ...PLAINTEXT, issuers: [issuer] }).join('\n')).toContain('issuers.0.kubernetes');
+  });
+
+  test.each<[string, object]>([
+    ['header', { header: 'x-token' }],
+    ['binding', { binding: 'certificate' }],
+    ['claims', { claims: { groups: 'groups' } }],
+  ])('are refused with %s, which is for users', (key, more) => {
+    const kubernetes = { trust_domain: 'prod.example.com' };
+    const found = problems({ ...PLAINTEXT, issuers: [{ ...CLUSTER, kubernetes, ...more }] });
+    expect(found).toEqual([
+      expect.stringMatching(`^issuers\\.0\\.${key}: ha(s|ve) no effect with \`use: workload\``),
+    ]);
   });
 });

@@ -14,6 +14,12 @@ const ISSUER = {
   algorithms: ['ES256'],
   jwks: { file: 'jwks.json' },
 };
+const CLUSTER = {
+  ...ISSUER,
+  name: 'cluster',
+  use: 'workload',
+  kubernetes: { trust_domain: 'cluster.local' },
+};
 const PIP = {
   name: 'directory',
   kind: 'static_file',
@@ -280,6 +286,16 @@ describe('problems', () => {
       /^spiffe\.bundles\[0\]\.trust_domain: must be a trust domain/,
     ],
     [
+      'a trust domain with a path',
+      mutual({ bundles: [{ ...BUNDLE, trust_domain: 'prod.example.com/ns' }] }),
+      /^spiffe\.bundles\[0\]\.trust_domain: must be a trust domain.*without a path/,
+    ],
+    [
+      'a federated trust domain with a path',
+      mutual({ federation: [{ ...ENDPOINT, trust_domain: 'partner.example.org/x' }] }),
+      /^spiffe\.federation\[0\]\.trust_domain: must be a trust domain.*without a path/,
+    ],
+    [
       'a bundle endpoint over http',
       mutual({ federation: [{ ...ENDPOINT, url: 'http://b.example/bundle' }] }),
       /^spiffe\.federation\[0\]\.url: is not https|^spiffe\.federation\[0\]\.url: /,
@@ -459,7 +475,7 @@ describe('the environment', () => {
         '[{allow: [spiffe://a/b]}]',
         [{ allow: ['spiffe://a/b'], subjects: [], resources: [], properties: [] }],
       ];
-    if (key === 'check.information') return ['{A::B: [c]}', { 'A::B': ['c'] }];
+    if (key === 'check.pips') return ['{A::B: [c]}', { 'A::B': ['c'] }];
     if (key.startsWith('check.plaintext_callers.'))
       return key.endsWith('.properties') ? ['[context.x]', ['context.x']] : ['[A::B]', ['A::B']];
     if (key === 'check.max_batch_items') return ['77', 77];
@@ -472,7 +488,10 @@ describe('the environment', () => {
     if (key === 'tokens.dpop.algorithms') return ['[PS256]', ['PS256']];
     if (key === 'tokens.dpop.max_age_s' || key === 'tokens.dpop.skew_s') return ['30', 30];
     if (key === 'tokens.dpop.replay')
-      return ['{kind: memory, max_entries: 7}', { kind: 'memory', max_entries: 7 }];
+      return [
+        '{kind: memory, max_entries: 7, max_per_key: 3}',
+        { kind: 'memory', max_entries: 7, max_per_key: 3 },
+      ];
     if (key.endsWith('address')) return ['127.0.0.1:7', '127.0.0.1:7'];
     if (key.startsWith('workloads.') && node.type === 'array') return ['[spiffe://a/d]', ['spiffe://a/d']];
     if (key.endsWith('.allow')) return ['[spiffe://a/b]', ['spiffe://a/b']];
@@ -503,13 +522,21 @@ describe('the environment', () => {
   /** A file in which the setting has its place, whatever else must then be there. */
   function fileFor([group, kind, inner]: readonly string[]): object {
     if (kind === 'allow') return { ...mutual({}), [group ?? '']: { plaintext: false } };
+    if (kind === 'callers' || (kind === 'explain' && inner === 'allow')) return mutual({});
+    if (group === 'check' && kind === 'pips') return { ...base, pips: [{ ...PIP, subject: 'c' }] };
+    if (kind === 'max_posture_age_s_by_issuer')
+      return { ...base, issuers: [{ ...ISSUER, name: 'mdm', use: 'device' }] };
+    if (kind === 'kubernetes_token') return { ...mutual({}), issuers: [CLUSTER] };
     if (group === 'workloads' && kind !== undefined)
       return { ...mutual({}), workloads: { ...(WORKLOADS[kind] && { [kind]: WORKLOADS[kind] }) } };
     if (group === 'spiffe') {
       const fromFiles = kind !== 'endpoint' && kind !== 'hint';
       return fromFiles ? mutual({}) : { ...base, spiffe: { source: 'workload_api' } };
     }
-    if (group === 'onward_identity') return { ...base, onward_identity: { issuer: 'https://pdp' } };
+    if (group === 'onward_identity') {
+      const claims = { attributes: { acr: { claim: 'acr', type: 'string' } } };
+      return { ...base, onward_identity: { issuer: 'https://pdp' }, issuers: [{ ...ISSUER, claims }] };
+    }
     if (group !== 'policies') return base;
     const choice = (name: string | undefined): object =>
       name === 'signed_dir' || name === 'bundle' ? { [name]: KINDS[name] } : { sets: ['p'] };
@@ -549,6 +576,12 @@ describe('the environment', () => {
       { PDP_AUDIT_LOG: 'env' },
     );
     expect(config.audit).toMatchObject({ log: 'env', durability: 'async' });
+  });
+
+  test('that is not enough without a file is told so', () => {
+    expect(() => loadConfig(undefined, {})).toThrow(
+      /^the configuration is not valid \(no configuration file: \.\/pdp\.yaml is not there; give --config\):\n/,
+    );
   });
 
   test('is enough without a file', () => {

@@ -9,7 +9,7 @@ export interface WireBatch extends WireQuestion {
 }
 
 /** Which items of a batch are answered; the values of `pdp.v1.BatchSemantic`. */
-export const SEMANTIC = { executeAll: 1, denyOnFirstDeny: 2, permitOnFirstPermit: 3 } as const;
+const SEMANTIC = { executeAll: 1, denyOnFirstDeny: 2, permitOnFirstPermit: 3 } as const;
 
 /** Items that are decided in one turn of the event loop: their records share one write, and calls of others wait no longer. */
 const LANES = 4;

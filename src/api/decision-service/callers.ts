@@ -1,7 +1,7 @@
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import type { Pep } from '../../pdp/access-request.ts';
 import { type Refusal, refuse } from '../../pdp/decision.ts';
-import { knownCallerOf } from '../caller.ts';
+import { callerOf } from '../caller.ts';
 import type { WorkloadIdentity } from '../../pdp/identity.ts';
 import { type Grant, grantsOf } from './grants.ts';
 
@@ -31,7 +31,7 @@ export function askerOf(
   now: number,
 ): Asker {
   const { plaintext, grants, explains } = access;
-  const caller = knownCallerOf(call, plaintext, now);
+  const caller = callerOf(call, plaintext, 'own', now);
   if (caller.refusal) return { ...caller, grants: [], mayExplain: false };
   const { pep } = caller;
   return { pep, grants: grantsOf(grants, pep, plaintext), mayExplain: explains(pep.workload) };

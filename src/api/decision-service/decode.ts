@@ -33,9 +33,11 @@ export interface DecodeOptions {
   /** Namespace of names without `::`. */
   readonly namespace: string;
   /** Subjects of information points by entity type, in full. */
-  readonly informationSubjects: ReadonlyMap<string, readonly string[]>;
+  readonly pipSubjects: ReadonlyMap<string, readonly string[]>;
   /** Lower-case name of the header that device assertions come in. */
   readonly assertionHeader: string;
+  /** Lower-case name of the header in which tokens of its issuer come; without it all come in `authorization`. */
+  readonly headerOfToken?: (token: string) => string;
   /** Reads a SPIFFE ID; `undefined` for what is none. */
   readonly parseSpiffeId: (text: string) => WorkloadIdentity | undefined;
 }
@@ -74,7 +76,7 @@ export function createQuestionReader(
     if (isRefusal(said)) return said;
     return {
       ...(known && { subject: known }),
-      credentials: credentialsOf(subject, options.assertionHeader),
+      credentials: credentialsOf(subject, options),
       action: uid,
       resource: object,
       context: said.context,
@@ -101,9 +103,16 @@ function subjectOf(
     : refuse('request_malformed', 'a subject with a token has no type, id or properties beside it');
 }
 
-function credentialsOf({ token, deviceAssertion }: WireSubject, assertionHeader: string): HeaderFields {
+/** A token is a token here: what header its issuer's come in elsewhere says who verifies it, and nothing about who sends it. */
+function credentialsOf(
+  { token, deviceAssertion }: WireSubject,
+  { assertionHeader, headerOfToken }: DecodeOptions,
+): HeaderFields {
   const fields: [string, string][] = [];
-  if (token !== '') fields.push(['authorization', `Bearer ${token}`]);
+  if (token !== '') {
+    const header = headerOfToken?.(token) ?? 'authorization';
+    fields.push([header, header === 'authorization' ? `Bearer ${token}` : token]);
+  }
   if (deviceAssertion !== '') fields.push([assertionHeader, deviceAssertion]);
   return new HeaderFields(fields, false);
 }
@@ -112,9 +121,9 @@ function assertedEntity(
   what: string,
   uid: EntityUid,
   properties: AttributeRecord,
-  { informationSubjects, parseSpiffeId }: DecodeOptions,
+  { pipSubjects, parseSpiffeId }: DecodeOptions,
 ): AssertedEntity | Refusal {
-  const entity = { uid, properties, subjects: informationSubjects.get(uid.type) ?? [] };
+  const entity = { uid, properties, subjects: pipSubjects.get(uid.type) ?? [] };
   if (uid.type !== typeName('Workload')) return entity;
   const workload = parseSpiffeId(uid.id);
   return workload ? { ...entity, workload } : refuse('request_malformed', `${what}.id is not a SPIFFE ID`);

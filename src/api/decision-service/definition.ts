@@ -1,17 +1,8 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
+import { rawMethod } from '../protos.ts';
 
 const NAME = 'pdp.v1.DecisionService';
-/** Bytes in, bytes out: a message that cannot be decoded leaves a record too. */
-const identity = (bytes: Buffer) => bytes;
-const method = (name: string) => ({
-  path: `/${NAME}/${name}`,
-  requestStream: false as const,
-  responseStream: false as const,
-  requestSerialize: identity,
-  requestDeserialize: identity,
-  responseSerialize: identity,
-  responseDeserialize: identity,
-});
+const method = (name: string) => rawMethod(`/${NAME}/${name}`);
 
 /** The service definition of `pdp.v1.DecisionService`, on raw bytes. */
 export const DECISION_SERVICE: ServiceDefinition = {

@@ -1,6 +1,5 @@
 import {
   type ServerInterceptingCallInterface,
-  type ServerInterceptor,
   type ServerUnaryCall,
   type sendUnaryData,
   status,
@@ -17,7 +16,7 @@ import type { DecisionTrace, Envelope } from '../../pdp/trace.ts';
 import { correlation, remainingMs } from '../call.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { DecisionServiceTypes } from '../protos.ts';
-import { UNHEARD, interceptUnheard } from '../unheard-calls.ts';
+import { type Recorded, UNHEARD } from '../unheard-calls.ts';
 import { type WireBatch, answerBatch, batchProblem, withDefaults } from './batch.ts';
 import { type Access, type Asker, askerOf, mayNotAsk, mayNotHaveWhy } from './callers.ts';
 import { type DecodeOptions, type WireQuestion, createQuestionReader, decodeMessage } from './decode.ts';
@@ -88,7 +87,7 @@ export class DecisionService {
   }
 
   /** Records calls that end before their one message is complete: they never reach a handler. */
-  get interceptor(): ServerInterceptor {
+  get unheard(): Recorded {
     const { clock, decisionPoint, timeoutMs, access, onFault } = this.#parts;
     const record = async (call: ServerInterceptingCallInterface): Promise<void> => {
       const [receivedAt, startedAt] = [clock.now(), clock.monotonic()];
@@ -97,7 +96,11 @@ export class DecisionService {
       const envelope = { id: decisionId(receivedAt), surface: 'check' as const, pep, receivedAt, startedAt };
       await decisionPoint.decide({ envelope, question: refuse('cancelled', UNHEARD), scope, decodeUs: 0 });
     };
-    return interceptUnheard(DECISION_SERVICE_PATHS, timeoutMs, (call) => void record(call).catch(onFault));
+    return {
+      paths: DECISION_SERVICE_PATHS,
+      timeoutMs,
+      record: (call) => void record(call).catch(onFault),
+    };
   }
 
   #handler(limitMs: number, answer: (bytes: Buffer, arrival: Arrival) => Promise<Buffer | RpcError>) {

@@ -46,7 +46,9 @@ export function createEncoder(
   const encode = (message: object) => type.encode(message).finish() as Buffer;
   const withIdentity = identityWriter(options.identityHeader);
   return (id, decision, identity) => {
-    const metadata = { dynamicMetadata: dynamicMetadata(id, decision) };
+    // The signed identity is for this one request, and ends before most decisions do.
+    const reusable = identity === undefined;
+    const metadata = { dynamicMetadata: dynamicMetadata(id, decision, reusable) };
     if (decision.verdict === 'permit' || letsThrough(decision)) {
       const okResponse = okResponseOf(id, withIdentity(decision, identity));
       return encode({ status: { code: 0 }, okResponse, ...metadata });
@@ -104,7 +106,7 @@ function header(key: string, value: string): object {
   return { header: { key, value }, append: { value: false }, appendAction: OVERWRITE };
 }
 
-function dynamicMetadata(id: string, decision: Decision): object {
+function dynamicMetadata(id: string, decision: Decision, reusable: boolean): object {
   const fields: Record<string, object> = {
     decision_id: text(id),
     decision: text(decision.verdict === 'permit' ? 'ALLOW' : 'DENY'),
@@ -113,7 +115,7 @@ function dynamicMetadata(id: string, decision: Decision): object {
   };
   if (decision.snapshot !== undefined) fields['snapshot'] = text(decision.snapshot);
   if (decision.verdict === 'deny' && decision.enforced === false) fields['enforced'] = { boolValue: false };
-  if (decision.cacheableUntil !== undefined)
+  if (reusable && decision.cacheableUntil !== undefined)
     fields['cacheable_until'] = { numberValue: decision.cacheableUntil };
   return { fields };
 }

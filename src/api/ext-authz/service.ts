@@ -1,9 +1,4 @@
-import {
-  type ServerInterceptor,
-  type ServerUnaryCall,
-  type ServiceDefinition,
-  type sendUnaryData,
-} from '@grpc/grpc-js';
+import { type ServerUnaryCall, type ServiceDefinition, type sendUnaryData } from '@grpc/grpc-js';
 import { CallScope } from '../../pdp/call-scope.ts';
 import type { DecisionPoint, Incoming } from '../../pdp/decide.ts';
 import { decisionId } from '../../pdp/decision-id.ts';
@@ -14,8 +9,8 @@ import { correlation, remainingMs } from '../call.ts';
 import { callerOf } from '../caller.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { OnwardIdentity } from '../onward/onward-identity.ts';
-import type { ExtAuthzTypes } from '../protos.ts';
-import { UNHEARD, interceptUnheard } from '../unheard-calls.ts';
+import { type ExtAuthzTypes, rawMethod } from '../protos.ts';
+import { type Recorded, UNHEARD } from '../unheard-calls.ts';
 import { decodeCheckRequest } from './decode.ts';
 import { type EncodeOptions, createEncoder } from './encode.ts';
 
@@ -45,20 +40,9 @@ export interface ExtAuthzParts {
 
 type Call = ServerUnaryCall<Buffer, Buffer>;
 
-/** Bytes in, bytes out: a message that cannot be decoded must become a recorded deny, not an RPC error. */
-const identity = (bytes: Buffer) => bytes;
-
 /** The service definition of `envoy.service.auth.v3.Authorization`, on raw bytes. */
 export const EXT_AUTHZ_SERVICE: ServiceDefinition = {
-  Check: {
-    path: CHECK_PATH,
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: identity,
-    requestDeserialize: identity,
-    responseSerialize: identity,
-    responseDeserialize: identity,
-  },
+  Check: rawMethod(CHECK_PATH),
 };
 
 /** Serves ext_authz v3 checks: decodes, has them decided and recorded, encodes. */
@@ -91,10 +75,12 @@ export class ExtAuthzService {
   }
 
   /** Records calls that end before their one message is complete: they never reach the handler. */
-  get interceptor(): ServerInterceptor {
-    return interceptUnheard([CHECK_PATH], this.#parts.timeoutMs, (call) => {
-      this.#recordUnheard(call).catch((error: unknown) => this.#parts.onFault(error));
-    });
+  get unheard(): Recorded {
+    return {
+      paths: [CHECK_PATH],
+      timeoutMs: this.#parts.timeoutMs,
+      record: (call) => void this.#recordUnheard(call).catch((error: unknown) => this.#parts.onFault(error)),
+    };
   }
 
   async #check(call: Call): Promise<Buffer> {
@@ -104,7 +90,7 @@ export class ExtAuthzService {
     using _counted = inFlight.enter();
     using scope = new CallScope(clock, remainingMs(call, receivedAt, timeoutMs));
     call.on('cancelled', () => scope.cancel());
-    const { pep, refusal } = callerOf(call, plaintext, receivedAt);
+    const { pep, refusal } = callerOf(call, plaintext, 'surface', receivedAt);
     const question =
       this.#turnedAway() ??
       refusal ??
@@ -164,7 +150,7 @@ export class ExtAuthzService {
       envelope: {
         id: decisionId(receivedAt),
         surface: 'ext_authz',
-        pep: callerOf(call, plaintext, receivedAt).pep,
+        pep: callerOf(call, plaintext, 'surface', receivedAt).pep,
         receivedAt,
         startedAt: clock.monotonic(),
       },

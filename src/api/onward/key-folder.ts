@@ -31,6 +31,8 @@ interface KeyFile {
   readonly key?: SigningKey;
   /** Unix ms since when verifiers could have seen it. */
   readonly publishedAt: number;
+  /** The last look did not find the key any more: it may be half written, and the key of the look before still counts. */
+  readonly inDoubt?: boolean;
 }
 
 interface PublishedKey {
@@ -43,8 +45,9 @@ const MAX_FILE_BYTES = 16_384;
 
 /**
  * Opens a folder of signing keys that replicas share, and follows it. Every key that can be read is published. The newest by name
- * signs as soon as it has been there for `publishAheadMs`, an older one until then. A file that cannot be used is named in a
- * warning and passed over; a key whose file is gone is neither used nor published any more. Resolves after the first look.
+ * signs as soon as it has been there for `publishAheadMs`, an older one until then. A file that cannot be used, at
+ * two looks on end where it could be before, is named in a warning and passed over; a key whose file is gone is neither used nor
+ * published any more. Resolves after the first look.
  */
 export async function openKeyFolder(options: KeyFolderOptions): Promise<KeyFolder> {
   const folder = new Folder(options);
@@ -126,9 +129,9 @@ class Folder {
     const now = this.#options.clock.now();
     try {
       const seen = await stat(file);
-      const { ino, size, mtimeMs, mode } = seen;
+      const { ino, size, mtimeMs, ctimeMs, mode } = seen;
       const version = `${ino}/${size}/${mtimeMs}/${mode}`;
-      if (known?.version === version) return known;
+      if (known?.version === version && !known.inDoubt) return known;
       // Reading anything else may take forever.
       if (!seen.isFile()) return this.#refused(file, known, version, 'is not a file');
       if (size > MAX_FILE_BYTES)
@@ -137,8 +140,8 @@ class Folder {
       if ('problem' in key) return this.#refused(file, known, version, key.problem);
       this.#warnOfMode(file, mode);
       const same = known?.key?.jwk.kid === key.jwk.kid;
-      // What was there before we were may have been published by other replicas since it was written.
-      const publishedAt = this.#looked ? now : Math.min(mtimeMs, now);
+      // What was there before we were may have been published by other replicas since it was written, or moved there as it is.
+      const publishedAt = this.#looked ? now : Math.min(Math.max(mtimeMs, ctimeMs), now);
       return { version, key, publishedAt: same ? known.publishedAt : publishedAt };
     } catch (error) {
       return this.#refused(file, known, messageOf(error), `cannot be read: ${messageOf(error)}`);
@@ -146,7 +149,9 @@ class Folder {
   }
 
   #refused(file: string, known: KeyFile | undefined, version: string, problem: string): KeyFile {
-    if (known?.version !== version) this.#options.log.warn({ file, problem }, 'a signing key is passed over');
+    if (known?.key && !known.inDoubt) return { ...known, version, inDoubt: true };
+    if (known?.version !== version || known.inDoubt)
+      this.#options.log.warn({ file, problem }, 'a signing key is passed over');
     return { version, publishedAt: this.#options.clock.now() };
   }
 

@@ -34,7 +34,7 @@ export interface OnwardIdentity {
 }
 
 /** `typ` of the token (RFC 8725 §3.11): it is good for nothing else. */
-export const ONWARD_TYPE = 'pdp-identity+jwt';
+const ONWARD_TYPE = 'pdp-identity+jwt';
 
 /** Backends take 8 KiB of a header field, and some no more. */
 const MAX_TOKEN_LENGTH = 8000;
@@ -88,8 +88,8 @@ function claimsOf(
     decision_id: id,
     sub: principalId(identities),
     ...(user && { user: userOf(user, userClaims) }),
-    ...(source && { workload: source.id }),
-    ...(origin && { origin: origin.id }),
+    ...(source && { workload: source.id, workload_evidence: source.evidence }),
+    ...(origin && { origin: origin.id, origin_evidence: origin.evidence }),
     ...(device && { device: { id: device.id } }),
   };
 }

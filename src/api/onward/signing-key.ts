@@ -1,12 +1,6 @@
-import {
-  type KeyObject,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  hash,
-  sign,
-} from 'node:crypto';
+import { type KeyObject, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { messageOf } from '../../pdp/errors.ts';
+import { jwkThumbprint } from '../../pdp/jwk-thumbprint.ts';
 
 /** Signature algorithms of our own tokens: EdDSA with Ed25519 (RFC 8037), and ECDSA with P-256 (RFC 7518 §3.4). */
 export const SIGNING_ALGORITHMS = ['EdDSA', 'ES256'] as const;
@@ -77,9 +71,8 @@ function algorithmOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): Si
 /** The key id is the thumbprint of RFC 7638, so that every replica with the key gives it the same one. */
 function signingKeyOf(privateKey: KeyObject, algorithm: SigningAlgorithm): SigningKey {
   const { kty = '', crv = '', x = '', y } = createPublicKey(privateKey).export({ format: 'jwk' });
-  // The members that a thumbprint is made of, in their order.
   const members = { crv, kty, x, ...(y !== undefined && { y }) };
-  const kid = hash('sha256', JSON.stringify(members), 'base64url');
+  const kid = jwkThumbprint(members) ?? '';
   return { algorithm, privateKey, jwk: { ...members, kid, alg: algorithm, use: 'sig' } };
 }
 

@@ -2,6 +2,7 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { type PdpError, InputError } from '../../pdp/errors.ts';
+import { isRecord } from '../../pdp/external-json.ts';
 
 /** A request to the ops surface that is refused, in an operator's words. */
 export class OpsRefusal extends Error {
@@ -112,8 +113,8 @@ export async function readDigest(request: IncomingMessage): Promise<string | und
 function digestIn(text: string): string | undefined | null {
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
-    const { digest, ...rest } = value as Readonly<Record<string, unknown>>;
+    if (!isRecord(value)) return null;
+    const { digest, ...rest } = value;
     if (Object.keys(rest).length > 0) return null;
     if (digest === undefined) return undefined;
     return typeof digest === 'string' && /^sha256:[0-9a-f]{64}$/.test(digest) ? digest : null;

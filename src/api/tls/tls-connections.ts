@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../pdp/ports.ts';
 import { type SvidSource, type SvidVerifier, type TrustBundles, isSvidProblem } from '../../pdp/x509-svid.ts';
-import type { Peer } from './peer.ts';
+import type { TlsPeer } from './peer.ts';
 import type { PresentedChain } from './presented-chain.ts';
 import type { Refusals } from './refused-connections.ts';
 
@@ -12,10 +12,10 @@ export interface Accepted {
 }
 
 /** What the life of connections depends on. */
-export interface ConnectionRules {
+export interface ConnectionLife {
   readonly trust: { readonly svids: SvidSource; readonly verify: SvidVerifier; readonly clock: Clock };
   readonly maxConnectionAgeMs: number;
-  readonly accept: (socket: TLSSocket, peer: Peer) => Accepted;
+  readonly accept: (socket: TLSSocket, peer: TlsPeer) => Accepted;
 }
 
 /** How long calls may take to finish on a connection that is retired. */
@@ -25,26 +25,26 @@ const RECHECK_BATCH = 20;
 
 /** The verified connections of one surface: each ends with its age, with its certificate, or with the trust in it. */
 export class TlsConnections {
-  readonly #rules: ConnectionRules;
+  readonly #life: ConnectionLife;
   readonly #refusals: Refusals;
   readonly #open = new Map<TLSSocket, PresentedChain>();
   #bundles: TrustBundles;
 
-  constructor(rules: ConnectionRules, refusals: Refusals) {
-    this.#rules = rules;
+  constructor(life: ConnectionLife, refusals: Refusals) {
+    this.#life = life;
     this.#refusals = refusals;
-    this.#bundles = rules.trust.svids.state.bundles;
+    this.#bundles = life.trust.svids.state.bundles;
   }
 
   /** Hands a verified connection to the surface. */
-  add(socket: TLSSocket, peer: Peer, chain: PresentedChain): void {
+  add(socket: TLSSocket, peer: TlsPeer, chain: PresentedChain): void {
     this.#open.set(socket, chain);
     const timers: NodeJS.Timeout[] = [];
     socket.once('close', () => {
       this.#open.delete(socket);
       for (const timer of timers) clearTimeout(timer);
     });
-    const accepted = this.#rules.accept(socket, peer);
+    const accepted = this.#life.accept(socket, peer);
     const { retireInMs, graceMs } = this.#lifeOf(peer);
     const after = (ms: number, run: () => void) => void timers.push(setTimeout(run, ms).unref());
     after(retireInMs, () => accepted.retire(graceMs));
@@ -59,7 +59,7 @@ export class TlsConnections {
   }
 
   #recheckFrom(bundles: TrustBundles, left: [TLSSocket, PresentedChain][]): void {
-    const { verify, clock } = this.#rules.trust;
+    const { verify, clock } = this.#life.trust;
     for (const [socket, chain] of left.splice(0, RECHECK_BATCH)) {
       if (socket.destroyed) continue;
       const result = verify(chain, clock.now());
@@ -71,9 +71,9 @@ export class TlsConnections {
   }
 
   /** A tenth more or less, so that connections made at once do not end at once; early enough to finish before the certificate expires. */
-  #lifeOf({ svid }: Peer): { readonly retireInMs: number; readonly graceMs: number } {
-    const age = this.#rules.maxConnectionAgeMs * (0.9 + Math.random() * 0.2);
-    const remaining = svid.notAfter - this.#rules.trust.clock.now();
+  #lifeOf({ svid }: TlsPeer): { readonly retireInMs: number; readonly graceMs: number } {
+    const age = this.#life.maxConnectionAgeMs * (0.9 + Math.random() * 0.2);
+    const remaining = svid.notAfter - this.#life.trust.clock.now();
     const retireInMs = Math.min(age, Math.max(remaining - GRACE_MS, remaining / 2));
     return { retireInMs, graceMs: Math.min(GRACE_MS, remaining - retireInMs) };
   }

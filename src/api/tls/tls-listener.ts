@@ -6,7 +6,7 @@ import type { Log } from '../../pdp/log.ts';
 import type { Clock } from '../../pdp/ports.ts';
 import { type SvidSource, type SvidVerifier, type X509Svid, isSvidProblem } from '../../pdp/x509-svid.ts';
 import { listen } from '../address.ts';
-import { type Peer, bindPeer } from './peer.ts';
+import { type TlsPeer, bindPeer } from './peer.ts';
 import { type RefusalCause, createRefusals } from './refused-connections.ts';
 import { presentedChain } from './presented-chain.ts';
 import { assertStrangersAreRefused } from './self-check.ts';
@@ -44,7 +44,7 @@ export interface TlsListenerOptions extends TlsSettings {
   /** The one protocol spoken (ALPN). */
   readonly protocol: 'h2' | 'http/1.1';
   /** Takes over a connection whose peer was verified and bound to it. */
-  readonly accept: (socket: TLSSocket, peer: Peer) => Accepted;
+  readonly accept: (socket: TLSSocket, peer: TlsPeer) => Accepted;
 }
 
 /** A bound surface over mutual TLS. */

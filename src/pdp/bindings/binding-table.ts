@@ -89,5 +89,5 @@ function isTemplate(value: ValueTemplate | AttributeValue): value is ValueTempla
 }
 
 function isRefused(value: AttributeValue | Refusal): value is Refusal {
-  return typeof value === 'object' && !Array.isArray(value);
+  return typeof value === 'object' && isRefusal(value);
 }

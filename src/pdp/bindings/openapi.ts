@@ -1,4 +1,5 @@
 import { InputError, type Problem } from '../errors.ts';
+import { isRecord } from '../external-json.ts';
 
 /** One operation of an API. */
 export interface ApiOperation {
@@ -24,7 +25,7 @@ const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'tr
 
 /** Reads the operations of a parsed OpenAPI 3 document. Throws `InputError` where it is not one. */
 export function readOpenApi(document: unknown): ApiDocument {
-  const root = isJson(document) ? document : {};
+  const root = isRecord(document) ? document : {};
   const { paths, info } = root;
   const problems: Problem[] = [];
   if (typeof root['openapi'] !== 'string' || !/^3\.[0-2]\.\d/.test(root['openapi']))
@@ -32,14 +33,14 @@ export function readOpenApi(document: unknown): ApiDocument {
       where: 'openapi',
       message: 'the document is not OpenAPI 3.0 or 3.1 (no such version field)',
     });
-  else if (!isJson(paths) || Object.keys(paths).length === 0)
+  else if (!isRecord(paths) || Object.keys(paths).length === 0)
     problems.push({ where: 'paths', message: 'the document describes no paths' });
-  if (problems.length > 0 || !isJson(paths)) throw new InputError('bindings cannot be drafted:', problems);
+  if (problems.length > 0 || !isRecord(paths)) throw new InputError('bindings cannot be drafted:', problems);
   const skipped: string[] = [];
   const operations = Object.entries(paths).flatMap(([path, item]) =>
     path.startsWith('/') ? readPathItem(path, item, root, skipped) : [],
   );
-  const title = isJson(info) && typeof info['title'] === 'string' ? info['title'] : '';
+  const title = isRecord(info) && typeof info['title'] === 'string' ? info['title'] : '';
   return { title, operations, skipped };
 }
 
@@ -51,7 +52,7 @@ function readPathItem(path: string, given: unknown, root: Json, skipped: string[
   }
   return METHODS.flatMap((method) => {
     const operation = Object.hasOwn(item, method) ? item[method] : undefined;
-    if (!isJson(operation)) return [];
+    if (!isRecord(operation)) return [];
     const servers = [operation['servers'], item['servers'], root['servers']].find(isServers) ?? [];
     const id = operation['operationId'];
     return {
@@ -64,14 +65,14 @@ function readPathItem(path: string, given: unknown, root: Json, skipped: string[
 
 /** Follows a `$ref` within the document (RFC 6901), a few steps at most. */
 function resolve(value: unknown, root: Json, steps = 8): Json | undefined {
-  if (!isJson(value)) return undefined;
+  if (!isRecord(value)) return undefined;
   const reference = value['$ref'];
   if (typeof reference !== 'string') return value;
   if (!reference.startsWith('#/') || steps === 0) return undefined;
   let target: unknown = root;
   for (const token of reference.slice(2).split('/')) {
     const name = decoded(token).replaceAll('~1', '/').replaceAll('~0', '~');
-    target = isJson(target) && Object.hasOwn(target, name) ? target[name] : undefined;
+    target = isRecord(target) && Object.hasOwn(target, name) ? target[name] : undefined;
   }
   return resolve(target, root, steps - 1);
 }
@@ -90,16 +91,12 @@ function isServers(value: unknown): value is readonly unknown[] {
 
 /** The path of a server's URL, variables at their defaults, without a trailing slash. */
 function basePath(server: unknown): string {
-  if (!isJson(server) || typeof server['url'] !== 'string') return '';
-  const variables = isJson(server['variables']) ? server['variables'] : {};
+  if (!isRecord(server) || typeof server['url'] !== 'string') return '';
+  const variables = isRecord(server['variables']) ? server['variables'] : {};
   const url = server['url'].replaceAll(/\{([^{}]+)\}/g, (whole, name: string) => {
     const variable = Object.hasOwn(variables, name) ? variables[name] : undefined;
-    return isJson(variable) && typeof variable['default'] === 'string' ? variable['default'] : whole;
+    return isRecord(variable) && typeof variable['default'] === 'string' ? variable['default'] : whole;
   });
   const path = url.replace(/^(?:[A-Za-z][A-Za-z0-9+.-]*:)?\/\/[^/?#]*/, '').replace(/[?#].*$/s, '');
   return path.startsWith('/') ? path.replace(/\/+$/, '') : '';
-}
-
-function isJson(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

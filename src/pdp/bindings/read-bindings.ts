@@ -9,7 +9,7 @@ import { YamlValue } from './yaml-value.ts';
 
 /**
  * Reads the `bindings.yaml` of one or more policy sets and checks them whole: against the schema, against the canonical form of
- * requests, and against each other (design §5). Which of several bindings a request meets is fixed by `isMoreSpecific`.
+ * requests, and against each other (docs/policies.md). Which of several bindings a request meets is fixed by `isMoreSpecific`.
  *
  * Adds a problem with file, line and column for everything that is wrong; the list is only good to use where none was added.
  * The list holds the bindings that no problem was found with.

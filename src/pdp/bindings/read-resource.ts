@@ -4,7 +4,7 @@ import { isReservedKey } from '../external-json.ts';
 import type { SchemaShapes } from '../schema-shape.ts';
 import type { Binding, UidTemplate } from './binding.ts';
 import type { Capture } from './path-pattern.ts';
-import { suggestion } from './suggest.ts';
+import { suggestion } from '../suggest.ts';
 import { type ValueTemplate, constantOf, parseValueTemplate } from './value-template.ts';
 import type { YamlValue } from './yaml-value.ts';
 

@@ -1,7 +1,7 @@
 import { type Document, LineCounter, type Node, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Problem } from '../errors.ts';
 import type { SourceText } from '../policy-source.ts';
-import { suggestion } from './suggest.ts';
+import { suggestion } from '../suggest.ts';
 
 interface Source {
   readonly file: string;

@@ -1,12 +1,14 @@
 import { hash, type KeyObject } from 'node:crypto';
+import type { Fetch } from '../bounded-fetch.ts';
 import { InputError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Clock } from '../ports.ts';
 import { fetchUrlProblem } from '../fetch-url.ts';
+import { pauseMs } from '../retry-pause.ts';
 import type { OpenedBundle } from './bundle.ts';
 import { createBundleCache } from './bundle-cache.ts';
 import { createBundleIntake } from './bundle-intake.ts';
-import { type BundleAnswer, type Fetch, fetchBundle, urlForLog } from './fetch-bundle.ts';
+import { type BundleAnswer, fetchBundle, urlForLog } from './fetch-bundle.ts';
 
 /** How policies are kept that come as a bundle from a URL. */
 export interface BundleSourceOptions {
@@ -135,7 +137,7 @@ class PolledBundleSource implements BundleSource {
 
   #schedule(): void {
     if (this.#closing.signal.aborted) return;
-    const delay = nextDelay(this.#options.pollMs, this.#failures, Math.random());
+    const delay = pauseMs(FIRST_RETRY_MS, this.#options.pollMs, this.#failures);
     this.#timer = setTimeout(() => void this.poll().then(() => this.#schedule()), delay).unref();
   }
 
@@ -221,13 +223,4 @@ class PolledBundleSource implements BundleSource {
   #about({ revision, created, signedBy }: OpenedBundle): object {
     return { url: this.#url, revision, created, signedBy };
   }
-}
-
-/**
- * Ms to the next look: the interval, or an exponential backoff below it while the source fails, less up to a fifth (`random` from 0 to 1)
- * so that replicas spread out.
- */
-export function nextDelay(pollMs: number, failures: number, random: number): number {
-  const delay = failures === 0 ? pollMs : Math.min(pollMs, FIRST_RETRY_MS * 2 ** (failures - 1));
-  return delay * (1 - random * 0.2);
 }

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { InputError, Problem } from '../errors.ts';
+import { isRecord } from '../external-json.ts';
 import {
   BUNDLE_LIMITS,
   MANIFEST_PATH,
@@ -37,7 +38,7 @@ export function parseManifest(bytes: Buffer): Manifest {
     throw refused(`is larger than ${BUNDLE_LIMITS.manifestBytes} bytes`);
   const text = bytes.toString('utf8');
   const value = parseJson(text);
-  if (!isObject(value)) throw refused('is not a JSON object');
+  if (!isRecord(value)) throw refused('is not a JSON object');
   if (unspaced(JSON.stringify(value)) !== unspaced(text))
     throw refused('has a key twice, or a value that is not in its plain form');
   const { version, revision, created, files, ...unknown } = value;
@@ -46,7 +47,7 @@ export function parseManifest(bytes: Buffer): Manifest {
   if (other !== undefined) throw refused(`has the unknown key '${printablePath(other)}'`);
   if (!isRevision(revision)) throw refused("has no 'revision' that is an integer from 1 to 2^53 - 1");
   if (!isTimestamp(created)) throw refused("has no 'created' that is an RFC 3339 time in UTC");
-  if (!isObject(files)) throw refused("has no object 'files'");
+  if (!isRecord(files)) throw refused("has no object 'files'");
   return { revision, created, files: parseHashes(files) };
 }
 
@@ -96,10 +97,6 @@ function parseJson(text: string): unknown {
 /** Layout taken out. White space within strings goes too: no key or value that is taken holds any. */
 function unspaced(json: string): string {
   return json.replace(/[ \t\r\n]/g, '');
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isRevision(value: unknown): value is number {

@@ -13,7 +13,7 @@ export function expressionText(expression: Expression): string {
 }
 
 /** A text in quotes, as Cedar writes it. What cannot be seen, or changes how the rest is shown, is escaped. */
-export function quoted(text: string): string {
+function quoted(text: string): string {
   return `"${escaped(text)}"`;
 }
 

@@ -1,7 +1,7 @@
 import { type Refusal, isRefusal, refuse } from '../decision.ts';
 import type { DeviceAuthenticator, UserAuthenticator, WorkloadAuthenticator } from '../ports.ts';
 import type { Asked, Authenticated, Received } from '../trace.ts';
-import { evidenceOf } from '../asked-evidence.ts';
+import { askingWorkload, evidenceOf } from '../asked-evidence.ts';
 
 /** What `authenticate` needs. */
 export interface Authenticators {
@@ -14,7 +14,7 @@ export interface Authenticators {
 export function createAuthenticate({ workload, user, device }: Authenticators) {
   return async (question: Received | Asked): Promise<Authenticated | Refusal> => {
     const received = question.asked ? evidenceOf(question) : question;
-    const found = workload.authenticate(received);
+    const found = workload.authenticate(received, question.asked && askingWorkload(question));
     const workloads = found instanceof Promise ? await found : found;
     if (isRefusal(workloads)) return workloads;
     const verifiedUser = await user.authenticate(received, workloads);

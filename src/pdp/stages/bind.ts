@@ -122,6 +122,7 @@ function addFurtherWorkloads(
       : undefined;
   return {
     origin: add('origin', identities.origin),
+    origin_evidence: identities.origin?.evidence,
     pep: add('pep', pep.workload),
     claimed_sources: identities.claimedSources,
   };

@@ -10,7 +10,7 @@ export interface Concluding {
 
 /**
  * Turns Cedar's answer into the decision. Cedar skips a policy that cannot be evaluated; for a `forbid` that would open a door,
- * so an erroring forbid denies (design §5, strict handling).
+ * so an erroring forbid denies (ADR 0002).
  */
 export function createConclude({ acceptsTokens }: Concluding) {
   return (evaluated: Evaluated): Decision => {

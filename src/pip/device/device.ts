@@ -1,7 +1,7 @@
 import type { AccessRequest } from '../../pdp/access-request.ts';
-import type { AttributeRecord, AttributeValue } from '../../pdp/attribute.ts';
 import { singleHeader } from '../../pdp/canonical.ts';
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
+import { isRecord } from '../../pdp/external-json.ts';
 import type { DeviceIdentity, UserIdentity, VerifiedToken, Workloads } from '../../pdp/identity.ts';
 import type { DeviceAuthenticator } from '../../pdp/ports.ts';
 import type { TokenVerifier } from '../token/token-verifier.ts';
@@ -37,7 +37,7 @@ const DEFAULT_MAX_AGE_SECONDS = 86_400;
  * `evidence_conflict`. Everything wrong with an assertion is `device_assertion_invalid`: also a binding (`cnf`, RFC 7800) to a
  * certificate that the source did not show or to a key that the user's token is not bound to, and a posture that is too old. An
  * assertion without a binding is good for whoever holds it until it expires. A plain header such as `x-device-id` is never read.
- * Design §4.1, §4.2.
+ * See docs/device-posture.md.
  */
 export function createDeviceAuthenticator(options: DeviceAuthenticatorOptions = {}): DeviceAuthenticator {
   const { verifier } = options;
@@ -123,10 +123,6 @@ function deviceFrom(
   if (age > maxAge)
     return invalid(`the posture is ${Math.floor(age / 1000)} s old, and may be ${maxAge / 1000} s at most`);
   return { ...device, posture, observedAt, freshUntil: Math.min(expiresAt, observedAt + maxAge) };
-}
-
-function isRecord(value: AttributeValue | undefined): value is AttributeRecord {
-  return typeof value === 'object' && !Array.isArray(value);
 }
 
 function invalid(detail: string): Refusal {

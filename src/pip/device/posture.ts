@@ -1,5 +1,5 @@
 import type { AttributeRecord, AttributeValue } from '../../pdp/attribute.ts';
-import { isReservedKey } from '../../pdp/external-json.ts';
+import { isRecord, isReservedKey } from '../../pdp/external-json.ts';
 
 /** A device's posture in the neutral schema, or why it is not in that schema. */
 export type PostureReading = { readonly posture: AttributeRecord } | { readonly problem: string };
@@ -107,8 +107,4 @@ function readMembers(
     posture[name] = attribute;
   }
   return { posture };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

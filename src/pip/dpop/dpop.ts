@@ -7,14 +7,15 @@ import { type CompactJws, parseCompactJws } from '../token/compact-jws.ts';
 import { type DpopKeys, createDpopKeys } from './dpop-key.ts';
 import { type ExternalOrigins, readTarget } from './dpop-target.ts';
 import { normaliseType } from '../token/issuer.ts';
-import { type Limiter, createLimiter } from '../limiter.ts';
+import { type Limiter, createSignatureLimiter } from '../limiter.ts';
 import { oneOf, printable } from '../printable.ts';
 import type { ReplayStore } from './replay-store.ts';
 import { signatureRefusal } from '../token/token-signature.ts';
 
 /**
  * Checks the DPoP proof of a request (RFC 9449 §4.3) for a token as it was sent, whose `cnf.jkt` is `thumbprint`. `dpop_proof_invalid`
- * says which check failed; `token_unverifiable`, that a replay cannot be told from a first use.
+ * says which check failed; `token_unverifiable`, that a replay cannot be told from a first use; `overloaded`, that too many proofs wait or
+ * the key has made too many.
  */
 export type DpopCheck = (
   received: Received,
@@ -40,10 +41,6 @@ export function replayWindowMs(maxAgeSeconds: number, skewSeconds: number): numb
   return (maxAgeSeconds + 3 * skewSeconds + 1) * 1000;
 }
 
-/** Proofs verified at once, and in line: everybody can make a proof, and it costs us a signature. */
-const RUNNING = 4;
-const WAITING = 256;
-
 interface Proof {
   readonly jti: string;
   readonly htu: string;
@@ -52,7 +49,7 @@ interface Proof {
 /** Makes the check of DPoP proofs. No nonces are offered (RFC 9449 §9): each proof is used once, and its age is limited. */
 export function createDpopCheck(options: DpopOptions): DpopCheck {
   const keys = createDpopKeys();
-  const limiter = createLimiter(RUNNING, WAITING);
+  const limiter = createSignatureLimiter();
   return async (received, token, thumbprint) => {
     const proof = proofOf(received);
     if (typeof proof !== 'string') return proof;
@@ -124,13 +121,9 @@ async function unsignedRefusal(
 ): Promise<Refusal | undefined> {
   const key = await keys.find(header['jwk'], header['alg'] as string, thumbprint);
   if ('problem' in key) return invalid(key.problem);
-  const checked = await limiter.run(async () => ({
-    refusal: await signatureRefusal(proof, key.resolver, header['alg'] as string),
-  }));
-  if (checked === undefined) return refuse('overloaded', 'too many DPoP proofs wait to be verified');
-  return checked.refusal === undefined
-    ? undefined
-    : invalid(checked.refusal.detail ?? 'the signature does not match');
+  const checked = await limiter.run(() => signatureRefusal(proof, key.resolver, header['alg'] as string));
+  if (checked === 'full') return refuse('overloaded', 'too many DPoP proofs wait to be verified');
+  return checked && invalid(checked.detail ?? 'the signature does not match');
 }
 
 /** Asked last: only what is right in everything else takes up room. The key is part of it, so that nobody uses up another's `jti`. */
@@ -140,8 +133,12 @@ async function replayRefusal(
   thumbprint: string,
 ): Promise<Refusal | undefined> {
   try {
-    const isNew = await replays.remember(hash('sha256', JSON.stringify([thumbprint, htu, jti]), 'base64url'));
-    return isNew ? undefined : invalid('the proof has been used before');
+    const key = hash('sha256', JSON.stringify([thumbprint, htu, jti]), 'base64url');
+    const remembered = await replays.remember(key, thumbprint);
+    if (remembered === 'new') return undefined;
+    return remembered === 'used'
+      ? invalid('the proof has been used before')
+      : refuse('overloaded', 'the key has made too many DPoP proofs lately');
   } catch (error) {
     return refuse('token_unverifiable', `whether the DPoP proof is new cannot be told: ${messageOf(error)}`);
   }

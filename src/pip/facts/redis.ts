@@ -5,6 +5,7 @@ import { InputError, PdpError } from '../../pdp/errors.ts';
 import { externalJsonProblem } from '../../pdp/external-json.ts';
 import type { Log } from '../../pdp/log.ts';
 import type { AttributeSource, Clock } from '../../pdp/ports.ts';
+import { pauseMs } from '../../pdp/retry-pause.ts';
 import { abortable } from '../../pdp/abortable.ts';
 import { fileProblem } from '../polled-file.ts';
 import { type Reader, createReader } from './redis-value.ts';
@@ -81,7 +82,7 @@ export async function connectRedis(options: RedisConnection): Promise<Redis> {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 7), 5_000) * (0.8 + Math.random() * 0.2),
+    retryStrategy: (attempt) => pauseMs(100, 5_000, attempt),
   });
   let isDown = false;
   redis.on('ready', () => {

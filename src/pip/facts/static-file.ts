@@ -1,6 +1,6 @@
 import type { AttributeSubject } from '../../pdp/attribute.ts';
 import { InputError, type Problem } from '../../pdp/errors.ts';
-import { externalJsonProblem, isReservedKey } from '../../pdp/external-json.ts';
+import { externalJsonProblem, isRecord, isReservedKey } from '../../pdp/external-json.ts';
 import type { Log } from '../../pdp/log.ts';
 import type { AttributeSource, Clock } from '../../pdp/ports.ts';
 import { fileProblem, pollFile, readVersion } from '../polled-file.ts';
@@ -98,7 +98,7 @@ function parseJson(name: string, file: string, content: string): object {
   let problem: Omit<Problem, 'where'> = { message: 'is not a JSON object' };
   try {
     const value: unknown = JSON.parse(content);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+    if (isRecord(value)) return value;
   } catch (error) {
     problem = syntaxProblem(content, error instanceof Error ? error.message : String(error));
   }

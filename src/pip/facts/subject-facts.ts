@@ -1,5 +1,5 @@
 import type { AttributeRecord, AttributeValue } from '../../pdp/attribute.ts';
-import { toAttributeValue } from '../../pdp/external-json.ts';
+import { isRecord, toAttributeValue } from '../../pdp/external-json.ts';
 
 /** What a source holds about one subject. */
 export interface SubjectFacts {
@@ -51,8 +51,4 @@ function readInstant(value: unknown): number | undefined {
   if (typeof value !== 'string' || !RFC_3339.test(value)) return undefined;
   const instant = Date.parse(value);
   return Number.isNaN(instant) ? undefined : instant;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

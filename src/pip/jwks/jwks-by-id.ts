@@ -1,8 +1,10 @@
 import { type CryptoKey, errors, importSPKI } from 'jose';
-import { InputError } from '../../pdp/errors.ts';
+import type { Fetch } from '../../pdp/bounded-fetch.ts';
+import { InputError, messageOf } from '../../pdp/errors.ts';
 import { fetchUrlProblem } from '../../pdp/fetch-url.ts';
 import type { KeyResolver, KeySet, KeySetOptions } from './jwks.ts';
-import { type Fetch, fetchJwks, fetchProblem } from './jwks-fetch.ts';
+import { Unavailing, fetchJwks } from './jwks-fetch.ts';
+import { createKeyTurns } from './key-turns.ts';
 
 /** Settings of {@link createKeySetById}. */
 export interface KeySetByIdOptions extends Omit<KeySetOptions, 'source' | 'fetch'> {
@@ -23,13 +25,12 @@ interface HeldKey {
 
 const KEY_ID = /^[A-Za-z0-9-]{8,64}$/;
 const MAX_KEYS = 16;
-/** Ids come from tokens that nobody has verified: so many fetches, and no more, whoever asks. */
-const FETCHES_PER_MINUTE = 12;
 const PEM = /^\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----\s*$/;
 
 /**
  * Makes the key set of an issuer that publishes each key under a URL of its own (AWS Verified Access). Which keys there are is only told by the
- * tokens that name them: the first token of a key is refused and its key fetched off the path of requests, twelve a minute at most.
+ * tokens that name them, which nobody has verified: the first token of a key is refused and its key fetched off the path of requests in its
+ * turn (see `createKeyTurns`).
  * Keys that were fetched are confirmed at the interval of `refreshMs`, and serve on while that fails, up to `staleCeilingMs`. Throws
  * `InputError` for a URL that is not allowed.
  */
@@ -40,20 +41,9 @@ export function createKeySetById(options: KeySetByIdOptions): KeySet {
     throw new InputError('keys cannot be fetched', [{ where: name, message: `the key URL ${problem}` }]);
   const held = new Map<string, HeldKey>();
   const closing = new AbortController();
-  const budget = createBudget(clock);
-  const pending = new Set<string>();
   let resolver = resolverOf(held, options);
   let lastSuccess: number | undefined;
-  const fetchKey = async (id: string): Promise<void> => {
-    pending.add(id);
-    const key = await publicKey(options, id, closing.signal).catch((error: unknown) => {
-      options.log.warn(
-        { issuer: name, problem: fetchProblem(error) },
-        'a key of the issuer could not be fetched',
-      );
-    });
-    pending.delete(id);
-    if (key === undefined || closing.signal.aborted) return;
+  const take = (id: string, key: CryptoKey): void => {
     const isNew = !held.has(id);
     lastSuccess = clock.now();
     held.set(id, { key, confirmedAt: lastSuccess });
@@ -62,6 +52,19 @@ export function createKeySetById(options: KeySetByIdOptions): KeySet {
     // Known tokens are bound to the keys they were verified with.
     if (isNew) resolver = resolverOf(held, options);
   };
+  const fetchKey = async (id: string): Promise<boolean> => {
+    try {
+      const key = await publicKey(options, id, closing.signal);
+      if (!closing.signal.aborted) take(id, key);
+      return true;
+    } catch (error) {
+      const problem = messageOf(error);
+      if (!closing.signal.aborted)
+        options.log.warn({ issuer: name, problem }, 'a key of the issuer could not be fetched');
+      return !(error instanceof Error && [error, error.cause].some((one) => one instanceof Unavailing));
+    }
+  };
+  const turns = createKeyTurns({ name, clock, log: options.log, fetch: fetchKey });
   let timer: NodeJS.Timeout | undefined;
   return {
     name,
@@ -70,7 +73,7 @@ export function createKeySetById(options: KeySetByIdOptions): KeySet {
     },
     start: async () => {
       timer = setInterval(() => {
-        for (const id of held.keys()) if (!pending.has(id)) void fetchKey(id);
+        for (const id of held.keys()) void fetchKey(id);
       }, refreshMs).unref();
     },
     keys(now) {
@@ -82,25 +85,13 @@ export function createKeySetById(options: KeySetByIdOptions): KeySet {
       return resolver;
     },
     requestRefresh(id) {
-      if (id === undefined || !KEY_ID.test(id) || held.has(id) || pending.has(id)) return;
-      if (!closing.signal.aborted && budget()) void fetchKey(id);
+      if (id !== undefined && KEY_ID.test(id) && !held.has(id)) turns.ask(id);
     },
     [Symbol.dispose]() {
       closing.abort();
+      turns[Symbol.dispose]();
       clearInterval(timer);
     },
-  };
-}
-
-/** Whether there is room for one more fetch in this minute. */
-function createBudget(clock: KeySetOptions['clock']): () => boolean {
-  let left = FETCHES_PER_MINUTE;
-  let since = clock.monotonic();
-  return () => {
-    const now = clock.monotonic();
-    if (now - since >= 60_000) [left, since] = [FETCHES_PER_MINUTE, now];
-    left -= 1;
-    return left >= 0;
   };
 }
 
@@ -114,7 +105,7 @@ async function publicKey(
     template.replace('{kid}', () => id),
     signal,
   );
-  if (!PEM.test(text)) throw new Error('the key is not a public key in PEM');
+  if (!PEM.test(text)) throw new Unavailing('the key is not a public key in PEM');
   return await importSPKI(text.trim(), algorithm);
 }
 

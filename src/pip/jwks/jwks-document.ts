@@ -1,5 +1,5 @@
 import type { JWK } from 'jose';
-import { externalJsonProblem } from '../../pdp/external-json.ts';
+import { externalJsonProblem, isRecord } from '../../pdp/external-json.ts';
 
 /** The keys of a JSON Web Key Set that may verify signatures, or why the text is not a key set. */
 export type JwksReading = { readonly keys: readonly JWK[] } | { readonly problem: string };
@@ -33,10 +33,6 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isSecret(key: Record<string, unknown>): boolean {

@@ -1,7 +1,9 @@
-import { InputError } from '../../pdp/errors.ts';
+import type { Fetch } from '../../pdp/bounded-fetch.ts';
+import { InputError, messageOf } from '../../pdp/errors.ts';
 import type { Clock } from '../../pdp/ports.ts';
 import { fetchUrlProblem } from '../../pdp/fetch-url.ts';
-import { type Fetch, fetchJwks, fetchProblem } from './jwks-fetch.ts';
+import { pauseMs } from '../../pdp/retry-pause.ts';
+import { fetchJwks } from './jwks-fetch.ts';
 import { type PolledFile, pollFile } from '../polled-file.ts';
 
 /** Keeps a key set fresh. */
@@ -90,7 +92,7 @@ export function refreshFromUrl(source: UrlSource, holder: Holder): Refresher {
   const start = async (): Promise<void> => {
     await refresh();
     if (closing.signal.aborted) return;
-    timer = setTimeout(() => void start(), nextDelay(source.refreshMs, failures)).unref();
+    timer = setTimeout(() => void start(), pauseMs(FIRST_RETRY_MS, source.refreshMs, failures)).unref();
   };
   const requestRefresh = (): void => {
     const now = source.clock.monotonic();
@@ -107,12 +109,6 @@ export function refreshFromUrl(source: UrlSource, holder: Holder): Refresher {
 
 function fetched(source: UrlSource, signal: AbortSignal): Promise<string | { readonly problem: string }> {
   return fetchJwks(source.fetch, source.url, signal).catch((error: unknown) => ({
-    problem: fetchProblem(error),
+    problem: messageOf(error),
   }));
-}
-
-/** Ms to the next fetch: the interval, or an exponential backoff below it, less up to a fifth so that replicas spread out. */
-function nextDelay(refreshMs: number, failures: number): number {
-  const delay = failures === 0 ? refreshMs : Math.min(refreshMs, FIRST_RETRY_MS * 2 ** (failures - 1));
-  return delay * (1 - Math.random() * 0.2);
 }

@@ -1,9 +1,9 @@
 import { createLocalJWKSet } from 'jose';
+import type { Fetch } from '../../pdp/bounded-fetch.ts';
 import type { Log } from '../../pdp/log.ts';
 import type { Clock } from '../../pdp/ports.ts';
 import { readJwks } from './jwks-document.ts';
 import { createKeySetById } from './jwks-by-id.ts';
-import type { Fetch } from './jwks-fetch.ts';
 import { type Holder, type Refresher, refreshFromFile, refreshFromUrl } from './jwks-refresh.ts';
 import type { SignatureKeys } from '../token/token-signature.ts';
 
@@ -25,8 +25,8 @@ export interface KeySet extends Disposable {
   /** The keys; `undefined` where there are none, or where they were last confirmed too long before `now` (Unix ms). */
   keys(now: number): KeyResolver | undefined;
   /**
-   * Asks for newer keys, because a token named one we do not have: `keyId`, where it names it. At most one request in 10 s has an
-   * effect.
+   * Asks for newer keys, because a token named one we do not have: `keyId`, where it names it. What is fetched for it is
+   * limited: once in 10 s, or one key in 5 s.
    */
   requestRefresh(keyId?: string): void;
   /** Unix ms at which the source last confirmed the keys; `undefined` before the first time. */

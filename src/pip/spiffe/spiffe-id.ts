@@ -44,7 +44,8 @@ function invalid(reason: string): InvalidSpiffeId {
   return { invalid: reason };
 }
 
-function trustDomainProblem(trustDomain: string): string | undefined {
+/** Why a text is not the name of a trust domain (SPIFFE-ID §2.1), in words; `undefined` where it is. */
+export function trustDomainProblem(trustDomain: string): string | undefined {
   if (trustDomain.length === 0) return 'has an empty trust domain';
   if (trustDomain.length > MAX_TRUST_DOMAIN_LENGTH) {
     return `has a trust domain longer than ${MAX_TRUST_DOMAIN_LENGTH} bytes`;

@@ -20,7 +20,7 @@ const SOME_SEGMENT = '/x';
  */
 export function createSpiffeMatcher(patterns: readonly string[]): SpiffeMatcher {
   const problems = patterns.flatMap((pattern) => {
-    const message = problemOf(pattern);
+    const message = patternProblem(pattern);
     return message === undefined ? [] : [{ where: `'${pattern}'`, message }];
   });
   if (problems.length > 0) throw new InputError('an allow list of workloads is not right', problems);
@@ -31,7 +31,7 @@ export function createSpiffeMatcher(patterns: readonly string[]): SpiffeMatcher 
 }
 
 /** Why a pattern cannot stand in an allow list (see {@link createSpiffeMatcher}), in words; `undefined` where it can. */
-export function problemOf(pattern: string): string | undefined {
+export function patternProblem(pattern: string): string | undefined {
   if (!pattern.startsWith(SCHEME)) return "does not start with 'spiffe://' in lower case";
   const isPrefix = pattern.endsWith(WILDCARD);
   const fixed = isPrefix ? pattern.slice(0, -WILDCARD.length) : pattern;

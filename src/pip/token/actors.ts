@@ -1,4 +1,5 @@
 import { type Refusal, refuse } from '../../pdp/decision.ts';
+import { isRecord } from '../../pdp/external-json.ts';
 
 /** Longest chain of actors that is taken. */
 const MAX_ACTORS = 8;
@@ -15,8 +16,8 @@ export function readActors(act: unknown, own: string, names: IssuerNames): reado
   const actors: string[] = [];
   for (let next = act; next !== undefined;) {
     if (actors.length === MAX_ACTORS) return refused(`holds more than ${MAX_ACTORS} actors`);
-    if (typeof next !== 'object' || next === null || Array.isArray(next)) return refused('is not an object');
-    const { sub, iss, act: further } = next as Readonly<Record<string, unknown>>;
+    if (!isRecord(next)) return refused('is not an object');
+    const { sub, iss, act: further } = next;
     if (typeof sub !== 'string' || !/^[ -~]{1,255}$/.test(sub))
       return refused("holds an actor whose 'sub' is not 1 to 255 printable ASCII characters");
     const issuer = iss === undefined ? own : typeof iss === 'string' ? names(iss) : undefined;

@@ -1,5 +1,6 @@
 import type { AttributeRecord, AttributeValue } from '../../pdp/attribute.ts';
 import { type Refusal, refuse } from '../../pdp/decision.ts';
+import { isRecord } from '../../pdp/external-json.ts';
 import type { VerifiedToken } from '../../pdp/identity.ts';
 import type { ClaimType, Issuer } from './issuer.ts';
 import { readPosture } from '../device/posture.ts';
@@ -84,9 +85,7 @@ function claimValue(payload: Payload, claim: string): unknown {
 }
 
 function member(value: unknown, name: string): unknown {
-  const holds =
-    typeof value === 'object' && value !== null && !Array.isArray(value) && Object.hasOwn(value, name);
-  return holds ? (value as Payload)[name] : undefined;
+  return isRecord(value) && Object.hasOwn(value, name) ? value[name] : undefined;
 }
 
 const READERS: Readonly<Record<ClaimType, (value: unknown) => AttributeValue | undefined>> = {

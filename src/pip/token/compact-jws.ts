@@ -1,4 +1,4 @@
-import { externalJsonProblem } from '../../pdp/external-json.ts';
+import { externalJsonProblem, isRecord } from '../../pdp/external-json.ts';
 import { type Refusal, refuse } from '../../pdp/decision.ts';
 
 /** A token taken apart; nothing in it is verified. */
@@ -51,9 +51,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 function parseObject(part: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(UTF8.decode(Buffer.from(part, 'base64url')));
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 import { type Refusal, refuse } from '../../pdp/decision.ts';
+import { isRecord } from '../../pdp/external-json.ts';
 import type { Confirmation } from '../../pdp/identity.ts';
 import { jwkThumbprint } from '../../pdp/jwk-thumbprint.ts';
 
@@ -10,8 +11,8 @@ const SHA_256 = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
  */
 export function readConfirmation(cnf: unknown): Confirmation | Refusal | undefined {
   if (cnf === undefined) return undefined;
-  if (typeof cnf !== 'object' || cnf === null || Array.isArray(cnf)) return failed("'cnf' is not an object");
-  const methods = Object.entries(cnf as Readonly<Record<string, unknown>>);
+  if (!isRecord(cnf)) return failed("'cnf' is not an object");
+  const methods = Object.entries(cnf);
   if (methods.length === 0) return failed("'cnf' names no key");
   const confirmation: { certificate?: string; key?: string } = {};
   for (const [method, value] of methods) {

@@ -130,7 +130,8 @@ export function normaliseType(type: string): string {
   return lower.startsWith('application/') ? lower.slice('application/'.length) : lower;
 }
 
-function issuerProblems(options: IssuerOptions): Problem[] {
+/** Why an issuer's options are not valid; empty where they are. */
+export function issuerProblems(options: IssuerOptions): Problem[] {
   const where = `issuer '${options.name}'`;
   const messages = [
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(options.name)

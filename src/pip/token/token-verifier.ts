@@ -127,13 +127,11 @@ async function unsignedRefusal(
     ask();
     return refuse('token_unverifiable', `no keys of issuer '${issuer.name}' are at hand`);
   }
-  const checked = await limiter.run(async () => ({
-    refusal: await signatureRefusal(token, keys, alg as string),
-  }));
-  if (checked === undefined)
+  const checked = await limiter.run(() => signatureRefusal(token, keys, alg as string));
+  if (checked === 'full')
     return refuse('overloaded', `too many new tokens of issuer '${issuer.name}' wait to be verified`);
-  if (checked.refusal?.refusal === 'token_key_unknown') ask();
-  return checked.refusal;
+  if (checked?.refusal === 'token_key_unknown') ask();
+  return checked;
 }
 
 function readToken(

@@ -1,9 +1,9 @@
 import { type Refusal, refuse } from '../../pdp/decision.ts';
-import { InputError } from '../../pdp/errors.ts';
+import { InputError, type Problem } from '../../pdp/errors.ts';
 import type { CompactJws } from './compact-jws.ts';
 import type { Issuer, TokenUse } from './issuer.ts';
 import type { KeySet } from '../jwks/jwks.ts';
-import { type Limiter, createLimiter } from '../limiter.ts';
+import { type Limiter, createSignatureLimiter } from '../limiter.ts';
 import { printable } from '../printable.ts';
 
 /** An issuer with its keys, and with the room that the verification of its tokens has. */
@@ -13,36 +13,46 @@ export interface TrustedIssuer {
   readonly limiter: Limiter;
 }
 
-/** Signatures of one issuer checked at once; the pool of the runtime has four threads for those of all. */
-const RUNNING = 4;
-/** With an algorithm that costs ten times as much and more. */
+/** Signatures of one issuer checked at once, with an algorithm that costs ten times as much and more. */
 const RUNNING_EXPENSIVE = 1;
-const WAITING = 256;
 const EXPENSIVE: ReadonlySet<string> = new Set(['ES384', 'ES512']);
 
 /**
- * Joins issuers with their keys. Throws `InputError` where one has no key set, or two have one name, or one `iss` for the same use and
- * header.
+ * Joins issuers with their keys. Throws `InputError` where one has no key set, and with every problem of {@link issuersProblems}.
  */
 export function trustIssuers(
   issuers: readonly Issuer[],
   keySets: ReadonlyMap<string, KeySet>,
 ): readonly TrustedIssuer[] {
   const trusted: TrustedIssuer[] = [];
+  const problems = [...issuersProblems(issuers)];
   for (const issuer of issuers) {
-    const problem = (message: string) =>
-      new InputError('the issuers cannot be used together', [{ where: `issuer '${issuer.name}'`, message }]);
     const keySet = keySets.get(issuer.name);
-    if (keySet === undefined) throw problem('has no key set');
-    const same = trusted.find(({ issuer: other }) => isSameSlot(other, issuer));
-    if (same !== undefined) throw problem(`has the same issuer and use as '${same.issuer.name}'`);
-    if (trusted.some((other) => other.issuer.name === issuer.name))
-      throw problem('is named like another issuer');
     const expensive = issuer.algorithms.some((algorithm) => EXPENSIVE.has(algorithm));
-    const limiter = createLimiter(expensive ? RUNNING_EXPENSIVE : RUNNING, WAITING);
-    trusted.push({ issuer, keySet, limiter });
+    const limiter = createSignatureLimiter(expensive ? RUNNING_EXPENSIVE : undefined);
+    if (keySet === undefined) problems.push(problem(issuer, 'has no key set'));
+    else trusted.push({ issuer, keySet, limiter });
   }
+  if (problems.length > 0) throw new InputError('the issuers cannot be used together', problems);
   return trusted;
+}
+
+/** Why issuers cannot be used together: two have one name, or one `iss` for the same use and header. */
+export function issuersProblems(issuers: readonly Issuer[]): readonly Problem[] {
+  return issuers.flatMap((issuer, index) => {
+    const earlier = issuers.slice(0, index);
+    const same = earlier.find((other) => isSameSlot(other, issuer));
+    return [
+      ...(same ? [problem(issuer, `has the same issuer and use as '${same.name}'`)] : []),
+      ...(earlier.some(({ name }) => name === issuer.name)
+        ? [problem(issuer, 'is named like another issuer')]
+        : []),
+    ];
+  });
+}
+
+function problem({ name }: Issuer, message: string): Problem {
+  return { where: `issuer '${name}'`, message };
 }
 
 function isSameSlot(one: Issuer, other: Issuer): boolean {
@@ -62,7 +72,7 @@ export function findIssuer(
 ): TrustedIssuer | Refusal {
   const fits = ({ issuer }: TrustedIssuer) =>
     issuer.use === use && (header === undefined || issuer.header === header);
-  const named = trusted.filter(({ issuer }) => issuer.issuer === issOf(issuer, jws));
+  const named = trusted.filter(({ issuer }) => issuer.issuer === issuerNameIn(issuer, jws));
   const found = named.find(fits);
   if (found !== undefined) return found;
   const other = named.find(({ issuer }) => issuer.use === use) ?? named[0];
@@ -75,7 +85,8 @@ export function findIssuer(
   return refuse('token_issuer_unknown', detail);
 }
 
-function issOf({ registeredIn }: Issuer, { header, payload }: CompactJws): unknown {
+/** `iss` of a token, where tokens of this issuer hold it; nothing is verified. */
+export function issuerNameIn({ registeredIn }: Issuer, { header, payload }: CompactJws): unknown {
   return registeredIn === 'header' ? header['iss'] : payload['iss'];
 }
 

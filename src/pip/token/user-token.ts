@@ -1,11 +1,11 @@
-import { hash } from 'node:crypto';
-import { type Refusal, isRefusal } from '../../pdp/decision.ts';
+import { isRefusal } from '../../pdp/decision.ts';
 import type { UserAuthenticator } from '../../pdp/ports.ts';
 import type { DpopCheck } from '../dpop/dpop.ts';
+import { withEvidence } from '../evidence.ts';
 import type { Issuer } from './issuer.ts';
 import { checkBinding } from './token-binding.ts';
 import type { TokenVerifier } from './token-verifier.ts';
-import { type UserCredential, readUserCredential } from './user-credential.ts';
+import { readUserCredential } from './user-credential.ts';
 
 /** Settings of {@link createUserAuthenticator}. */
 export interface UserAuthenticatorOptions {
@@ -35,17 +35,12 @@ export function createUserAuthenticator(options: UserAuthenticatorOptions): User
       if (credential === undefined || isRefusal(credential)) return credential;
       if (credential.scheme === 'bearer' && isWorkloadToken?.(credential.token) === true) return undefined;
       const token = await verifier.verify(credential.token, 'user', received.receivedAt, credential.header);
-      if (isRefusal(token)) return withEvidence(token, credential);
+      if (isRefusal(token)) return withEvidence(token, credential.token);
       const rule = rules.get(token.issuer) ?? 'none';
       const unbound = await checkBinding({ received, workloads, credential, token, rule, dpop });
-      if (unbound) return withEvidence(unbound, credential);
+      if (unbound) return withEvidence(unbound, credential.token);
       return { id: `${token.issuer}/${token.subject}`, token };
     },
     missingKeys: () => verifier.missingKeys(),
   };
-}
-
-/** The token itself is gone after this; its fingerprint lets an operator find it again in the records, or at the issuer's. */
-function withEvidence(refusal: Refusal, { token }: UserCredential): Refusal {
-  return { ...refusal, evidence: `sha256:${hash('sha256', token, 'base64url')}` };
 }

@@ -29,7 +29,7 @@ export interface VerifiedTokensOptions {
 const ENTRY_OVERHEAD_BYTES = 1000;
 
 /**
- * Remembers verified tokens, so that a signature is checked once and not on every request (design §6).
+ * Remembers verified tokens, so that a signature is checked once and not on every request (docs/tokens.md).
  *
  * The key is the SHA-256 of the whole token: keyed by less, a tampered token would be taken for a known one. Only canonical
  * spellings get here, the high-s twin of an ECDSA signature lowered. Expiry, the issuer's keys and the clock are looked at on every hit, and failures are never kept.

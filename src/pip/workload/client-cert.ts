@@ -3,7 +3,7 @@ import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload, SourceCertificate, WorkloadIdentity } from '../../pdp/identity.ts';
 import type { Received } from '../../pdp/trace.ts';
 import { type SvidVerifier, isSvidProblem } from '../../pdp/x509-svid.ts';
-import { type CertificateReading, readCertificate, refuseCertificate } from './peer-certificate.ts';
+import { type CertificateReading, readSourceCertificate, refuseCertificate } from './peer-certificate.ts';
 
 /** Whose `Client-Cert` is believed. */
 export interface ClientCertRules {
@@ -60,7 +60,7 @@ function readLeaf(header: string): CertificateReading | Refusal {
   const der = byteSequence(header.trim());
   if (!der) return invalid(`${HEADER} is not a byte sequence`);
   try {
-    return readCertificate(der);
+    return readSourceCertificate(der);
   } catch {
     return invalid(`${HEADER} holds no certificate`);
   }

@@ -43,7 +43,7 @@ export function createConnectionReader(rules: ConnectionRules): (received: Recei
     if (target && isRefusal(target)) return target;
     const reading = source.certificate === '' ? undefined : certificates(source.certificate);
     const proven = principal
-      ? bornOut(principal, reading, rules, received.receivedAt)
+      ? bornOut(principal, reading, rules, received)
       : shownAlone(source.principal, reading, rules, received.receivedAt);
     if (proven && isRefusal(proven)) return proven;
     return {
@@ -58,14 +58,15 @@ function bornOut(
   { proven }: Principal,
   reading: CertificateReading | Refusal | undefined,
   { sourceCertificates, verify }: ConnectionRules,
-  now: number,
+  { receivedAt, explained }: Received,
 ): ProvenWorkload | Refusal {
   if (reading && isRefusal(reading)) return reading;
   const conflict = reading && certificateConflict(reading, proven.id);
   if (conflict) return conflict;
-  if (sourceCertificates === 'agree') return proven;
+  // Who asks for an explanation asserts the source, has no certificate of it, and nobody acts on the answer.
+  if (sourceCertificates === 'agree' || explained) return proven;
   if (!reading || !verify) return NO_CERTIFICATE;
-  const svid = verify([reading.der], now);
+  const svid = verify([reading.der], receivedAt);
   if (!isSvidProblem(svid)) return proven;
   const detail = `the certificate of the source: ${svid.problem}`;
   return refuseCertificate('workload_evidence_invalid', detail, reading.certificate.fingerprint);

@@ -5,7 +5,7 @@ import type { ProvenWorkload, WorkloadIdentity } from '../../pdp/identity.ts';
 import type { TrustBundle, TrustBundles } from '../../pdp/x509-svid.ts';
 import { type CompactJws, MAX_TOKEN_LENGTH, parseCompactJws } from '../token/compact-jws.ts';
 import { type Issuer, createIssuer } from '../token/issuer.ts';
-import { createLimiter } from '../limiter.ts';
+import { createSignatureLimiter } from '../limiter.ts';
 import { createLowS } from '../token/low-s.ts';
 import { oneOf, printable } from '../printable.ts';
 import { checkRegisteredClaims } from '../token/registered-claims.ts';
@@ -82,10 +82,6 @@ function isGood({ workload, authorities, since, until }: Known, now: number, bun
   return now >= since && now < until && bundles.get(workload.trustDomain)?.jwtAuthorities === authorities;
 }
 
-/** Signatures checked at once, and checks that wait. */
-const RUNNING = 4;
-const WAITING = 256;
-
 function createVerification({ audiences, bundles, skewSeconds = 30 }: JwtSvidOptions) {
   const rules = createIssuer({
     name: 'jwt-svid',
@@ -97,18 +93,16 @@ function createVerification({ audiences, bundles, skewSeconds = 30 }: JwtSvidOpt
     skewSeconds,
   });
   const checkSignature = createSvidSignatureCheck();
-  const limiter = createLimiter(RUNNING, WAITING);
+  const limiter = createSignatureLimiter();
   return async (token: string, now: number): Promise<Known | Refusal> => {
     const claim = readClaim(token);
     if (isRefusal(claim)) return claim;
     const { header, identity } = claim;
     const authorities = authoritiesOf(identity, bundles());
     if (isRefusal(authorities)) return authorities;
-    const signed = await limiter.run(async () => ({
-      refusal: await checkSignature(token, header, authorities),
-    }));
-    if (!signed) return refuse('overloaded', 'too many new JWT-SVIDs wait to be verified');
-    return signed.refusal ?? accept(claim, rules, authorities, now);
+    const checked = await limiter.run(() => checkSignature(token, header, authorities));
+    if (checked === 'full') return refuse('overloaded', 'too many new JWT-SVIDs wait to be verified');
+    return checked ?? accept(claim, rules, authorities, now);
   };
 }
 

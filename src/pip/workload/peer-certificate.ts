@@ -35,7 +35,7 @@ export function createCertificateReader(maxEntries = 1024): CertificateReader {
 
 /**
  * Checks a PEP's word against the certificate that it sent: an X.509-SVID holds exactly one URI (X509-SVID §2), and evidence that
- * contradicts itself denies (design §4.2): `evidence_conflict`.
+ * contradicts itself denies (docs/workload-evidence.md): `evidence_conflict`.
  */
 export function certificateConflict(
   { uris, certificate }: CertificateReading,
@@ -52,7 +52,7 @@ export function certificateConflict(
 
 /** A refusal of a certificate, by which it can be found again. */
 export function refuseCertificate(reason: DenyReason, detail: string, fingerprint: string): Refusal {
-  return { ...refuse(reason, detail), evidence: `sha256:${fingerprint}` };
+  return refuse(reason, detail, `sha256:${fingerprint}`);
 }
 
 /** The fingerprint of a certificate in DER: `x5t#S256`, base64url (RFC 8705 §3.1). */
@@ -61,7 +61,7 @@ export function certificateFingerprint(der: Uint8Array): string {
 }
 
 /** Reads one certificate in DER or PEM. Throws where it is none. */
-export function readCertificate(encoded: Uint8Array | string): CertificateReading {
+export function readSourceCertificate(encoded: Uint8Array | string): CertificateReading {
   const { raw, issuer, subjectAltName } = new X509Certificate(encoded);
   const uris = uriNames(subjectAltName);
   return {
@@ -76,7 +76,7 @@ const UNREADABLE = refuse('evidence_conflict', 'the certificate of the source ca
 
 function readPem(certificate: string): CertificateReading | Refusal {
   try {
-    return readCertificate(decodeURIComponent(certificate));
+    return readSourceCertificate(decodeURIComponent(certificate));
   } catch {
     return UNREADABLE;
   }

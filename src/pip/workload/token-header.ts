@@ -1,8 +1,8 @@
-import { hash } from 'node:crypto';
 import { singleHeader } from '../../pdp/canonical.ts';
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload } from '../../pdp/identity.ts';
 import type { Received } from '../../pdp/trace.ts';
+import { withEvidence } from '../evidence.ts';
 import { readUserCredential } from '../token/user-credential.ts';
 
 /** Reads a token of the calling workload. `undefined`: there is none. */
@@ -29,6 +29,5 @@ export function aboutToken(
   token: string,
   { refusal, detail = '' }: Refusal,
 ): Refusal {
-  const evidence = `sha256:${hash('sha256', token, 'base64url')}`;
-  return { refusal, detail: `the ${kind} in '${header}': ${detail}`, evidence };
+  return withEvidence(refuse(refusal, `the ${kind} in '${header}': ${detail}`), token);
 }

@@ -34,7 +34,7 @@ export interface WorkloadAuthenticatorOptions {
  * Works out which workloads a request comes from. The source is who the PEP authenticated by mutual TLS; where it says nobody, whom
  * the forwarded certificate of a trusted PEP proves, and without that a token. The origin is who asked first, as far as trusted proxies
  * or a token reach further back. Evidence that contradicts other evidence denies (`evidence_conflict`); evidence that is there and no
- * good denies too; evidence that is missing is no identity. Design §4.1, §4.2.
+ * good denies too; evidence that is missing is no identity. See docs/workload-evidence.md.
  */
 export function createWorkloadAuthenticator(
   options: WorkloadAuthenticatorOptions = {},
@@ -48,8 +48,8 @@ export function createWorkloadAuthenticator(
     ...(verify && { verify }),
   });
   return {
-    authenticate(received) {
-      let workloads: Workloads | Refusal = readConnection(received);
+    authenticate(received, source) {
+      let workloads: Workloads | Refusal = source ? { source } : readConnection(received);
       if (xfcc && !isRefusal(workloads)) {
         const forwarded = readXfcc(xfcc, certificates, received, workloads);
         workloads =

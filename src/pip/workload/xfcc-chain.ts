@@ -1,8 +1,8 @@
-import { hash } from 'node:crypto';
 import { singleHeader } from '../../pdp/canonical.ts';
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload, SourceCertificate, WorkloadIdentity } from '../../pdp/identity.ts';
 import type { Received } from '../../pdp/trace.ts';
+import { withEvidence } from '../evidence.ts';
 import { type CertificateReader, certificateConflict } from './peer-certificate.ts';
 import { printable } from '../printable.ts';
 import { normalisePrincipal } from '../spiffe/spiffe-id.ts';
@@ -54,8 +54,7 @@ export function readXfcc(
   if (typeof header !== 'string') return header;
   const sent = { header, pep: pep.workload, principal: request.source.principal };
   const found = readHeader(rules, certificates, sent, connection);
-  if (!found || !isRefusal(found)) return found;
-  return { evidence: `sha256:${hash('sha256', header, 'base64url')}`, ...found };
+  return found && isRefusal(found) ? withEvidence(found, header) : found;
 }
 
 interface Sent {

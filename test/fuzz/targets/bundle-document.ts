@@ -27,7 +27,7 @@ export function bundleDocumentTarget(): FuzzTarget {
       'bundle/bundle-document.ts',
       'bundle/bundle-json.ts',
       'bundle/json-duplicates.ts',
-      'x509/authority.ts',
+      'x509/authorities.ts',
     ].map((name) => `src/pip/spiffe/${name}`),
     seeds: [
       JSON.stringify(whole),

@@ -2,7 +2,7 @@ import { createECDH, createHash, createPrivateKey, sign } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
 import { createDpopCheck, replayWindowMs } from '../../../src/pip/dpop/dpop.ts';
 import { createMemoryReplayStore } from '../../../src/pip/dpop/replay-store.ts';
-import { START, manualClock, receivedOf, requestWith } from '../../unit/pip/fixture.ts';
+import { START, manualClock, memoryLog, receivedOf, requestWith } from '../../unit/pip/fixture.ts';
 import { type FuzzTarget, bytesOf, latin1, must } from '../engine/target.ts';
 
 const TOKEN = 'header.payload.signature';
@@ -79,6 +79,8 @@ export async function dpopTarget(): Promise<FuzzTarget> {
           clock,
           windowMs: replayWindowMs(MAX_AGE_S, SKEW_S),
           maxEntries: 10,
+          maxPerOwner: 10,
+          log: memoryLog(),
         }),
       });
       const question = receivedOf(requestWith({ headers: [['dpop', proof]] }), START);

@@ -12,7 +12,7 @@ const RESERVED = /"__(?:entity|extn|expr|proto__)"/;
 export function questionTarget(): FuzzTarget {
   const read = createQuestionReader({
     namespace: 'ZeroTrust',
-    informationSubjects: new Map(),
+    pipSubjects: new Map(),
     assertionHeader: 'x-device-assertion',
     parseSpiffeId: (text) => {
       const parsed = parseSpiffeId(text);

@@ -17,7 +17,7 @@ export const X509_MODULES: readonly string[] = [
   'purpose.ts',
   'validity.ts',
   'crypto-floor.ts',
-  'bundle-authorities.ts',
+  'authorities.ts',
 ].map((name) => `src/pip/spiffe/x509/${name}`);
 
 /** Object identifiers and other elements of certificates, in DER. */

@@ -7,7 +7,6 @@ import {
   type BundleSource,
   type BundleSourceOptions,
   createBundleSource,
-  nextDelay,
 } from '../../../src/pdp/bundle/bundle-source.ts';
 import { InputError } from '../../../src/pdp/errors.ts';
 import { createManualClock } from '../../support/clock.ts';
@@ -349,14 +348,6 @@ describe('bundle source, with a source in trouble', () => {
     await source.poll();
     expect(http.asked).toEqual([undefined, undefined]);
     expect(source.state()).toMatchObject({ revision: 1, etag: undefined });
-  });
-
-  test('is asked again sooner than usual, ever less often, and never by all replicas at once', () => {
-    expect([0, 1, 2, 3, 4, 30].map((failures) => nextDelay(60_000, failures, 0))).toEqual([
-      60_000, 1000, 2000, 4000, 8000, 60_000,
-    ]);
-    expect(nextDelay(60_000, 0, 1)).toBe(48_000);
-    expect(nextDelay(500, 1, 0)).toBe(500);
   });
 });
 

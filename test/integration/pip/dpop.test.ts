@@ -24,7 +24,7 @@ let idp: TestIssuer;
 const stack = new AsyncDisposableStack();
 
 /** One replica: everything as the composition root wires it, from a configuration. */
-async function replica(url = redis.url): Promise<UserAuthenticator> {
+async function replica(url = redis.url, limits: object = {}): Promise<UserAuthenticator> {
   const config = ConfigSchema.parse({
     grpc: { plaintext: true },
     policies: { sets: ['p'] },
@@ -41,7 +41,7 @@ async function replica(url = redis.url): Promise<UserAuthenticator> {
     tokens: {
       dpop: {
         origins: { 'api.example.com': 'https://api.example.com' },
-        replay: { kind: 'redis', url, command_timeout_ms: 500 },
+        replay: { kind: 'redis', url, command_timeout_ms: 500, ...limits },
       },
     },
   });
@@ -100,6 +100,27 @@ describe.skipIf(findRedisServer() === undefined)('DPoP with a replay store in a 
     expect(answers.filter((answer) => answer !== undefined && 'id' in answer)).toHaveLength(1);
   });
 
+  test('takes so many proofs of one key in a window, on all replicas together, and those of other keys still', async () => {
+    const replicas = [
+      await replica(redis.url, { max_per_key: 5 }),
+      await replica(redis.url, { max_per_key: 5 }),
+    ];
+    const { token, prove } = await client();
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, async (_, index) => {
+        const user = replicas[index % 2];
+        return user && (await send(user, token, await prove()));
+      }),
+    );
+    expect(answers.filter((answer) => answer !== undefined && 'id' in answer)).toHaveLength(5);
+    expect(answers.filter((answer) => answer !== undefined && 'refusal' in answer)).toEqual(
+      Array.from({ length: 7 }, () => expect.objectContaining({ refusal: 'overloaded' }) as object),
+    );
+    const another = await client();
+    for (const user of replicas)
+      expect(await send(user, another.token, await another.prove())).toMatchObject({ id: 'staff/alice' });
+  });
+
   test('checks the proof of a token that is known already', async () => {
     const user = await replica();
     const { token, prove } = await client();
@@ -114,13 +135,17 @@ describe.skipIf(findRedisServer() === undefined)('DPoP with a replay store in a 
     const { token, prove } = await client();
     const before = new Set(await redis.client.keys('pdp:dpop:*'));
     await send(user, token, await prove());
-    const [key = '', ...others] = (await redis.client.keys('pdp:dpop:*')).filter((name) => !before.has(name));
-    expect(others).toEqual([]);
-    expect(key).toMatch(/^pdp:dpop:[\w-]{43}$/);
-    expect(await redis.client.get(key)).toBe('1');
-    const ttl = await redis.client.pttl(key);
-    expect(ttl).toBeGreaterThan(60_000);
-    expect(ttl).toBeLessThanOrEqual(76_000);
+    const added = (await redis.client.keys('pdp:dpop:*')).filter((name) => !before.has(name));
+    expect(added.sort((one, two) => one.length - two.length)).toEqual([
+      expect.stringMatching(/^pdp:dpop:[\w-]{43}$/),
+      expect.stringMatching(/^pdp:dpop:of:[\w-]{43}$/),
+    ]);
+    for (const key of added) {
+      expect(await redis.client.get(key)).toBe('1');
+      const ttl = await redis.client.pttl(key);
+      expect(ttl).toBeGreaterThan(60_000);
+      expect(ttl).toBeLessThanOrEqual(76_000);
+    }
   });
 
   test('refuses while Redis is down, slow, or starts without what it knew, and goes on when it is back', async () => {
@@ -158,10 +183,11 @@ describe.skipIf(findRedisServer() === undefined)('DPoP with a replay store in a 
       url: 'redis://127.0.0.1:1',
       keyPrefix: 'x:',
       windowMs: 1000,
+      maxPerOwner: 10,
       commandTimeoutMs: 20,
       log: memoryLog(),
     });
-    await expect(store.remember('k')).rejects.toThrow('not connected');
+    await expect(store.remember('k', 'o')).rejects.toThrow('not connected');
     await store[Symbol.asyncDispose]();
   });
 });

@@ -8,6 +8,7 @@ import { eventually } from '../../support/eventually.ts';
 import { readRecords } from '../../support/pdp-process.ts';
 import { POLICIES } from '../../support/snapshot.ts';
 import { type Leaf, createTestCa } from '../../support/test-ca.ts';
+import { createTestIssuer } from '../../support/tokens.ts';
 import { connect } from '../../unit/api/grpc-client.ts';
 import { struct } from '../../unit/api/decision-service/fixture.ts';
 
@@ -49,7 +50,7 @@ const as = (leaf: Leaf, roots: string) =>
   credentials.createSsl(Buffer.from(roots), Buffer.from(leaf.key), Buffer.from(leaf.cert));
 
 /** The clinic, over mutual TLS, with the facts of its doctors and appointments. */
-async function startClinic(check: object) {
+async function startClinic(check: object, more: object = {}) {
   const ca = await createTestCa(TRUST_DOMAIN);
   onTestFinished(() => ca[Symbol.asyncDispose]());
   const pdp = await ca.issue({ spiffeId: PDP, dns: ['pdp.test'] });
@@ -91,6 +92,7 @@ async function startClinic(check: object) {
       },
     ],
     audit: { dir: folder.auditDir },
+    ...more,
   };
   await writeFile(folder.configFile, JSON.stringify(config));
   const app = await startTestApp(folder);
@@ -152,6 +154,74 @@ test('an application asks over mutual TLS about the user it serves, and is the s
   });
   expect(records.at(-1)).toMatchObject({ explained: true, enforced: false, pep: { spiffe_id: OPERATOR } });
   expect(JSON.stringify(records)).not.toContain(subject.token);
+}, 60_000);
+
+test('where PEPs must send the certificate of the source, callers are proven by their own connection, and explanations are given', async () => {
+  const { folder, asking, token } = await startClinic(
+    {
+      namespace: 'Clinic',
+      callers: [{ allow: [APP], resources: ['Appointment'] }],
+      explain: { allow: [OPERATOR] },
+    },
+    { workloads: { verify_source_certificates: 'chain' } },
+  );
+  const question = {
+    subject: { token: await token() },
+    action: { name: 'view' },
+    resource: appointment('7'),
+  };
+  const app = await asking(APP);
+  expect((await app('Check', question)).message).toMatchObject({ reason: 'permitted' });
+  const operator = await asking(OPERATOR);
+  const http = {
+    method: 'GET',
+    path: '/appointments/7',
+    host: 'clinic.example',
+    scheme: 'https',
+    source: APP,
+  };
+  for (const asked of [{ check: question }, { http }]) {
+    const { message } = await operator('Explain', asked);
+    expect(message['response']).toMatchObject({ decision: 'DECISION_DENY' });
+    expect(message['response']).not.toMatchObject({ reason: 'workload_evidence_invalid' });
+  }
+  const records = await eventually('the records', async () => {
+    const all = await readRecords(folder.auditDir);
+    return all.length >= 3 ? all : undefined;
+  });
+  expect(records.map(({ source_identity: source }) => source)).toMatchObject([
+    { spiffe_id: APP },
+    { spiffe_id: OPERATOR },
+    { spiffe_id: APP },
+  ]);
+}, 60_000);
+
+test('the token of a subject is verified for its issuer, in whatever header a request would carry it', async () => {
+  const proxy = await createTestIssuer({ issuer: 'https://proxy.example.com', audience: 'clinic' });
+  const { issuer, algorithm } = proxy;
+  await using files = await createConfigFolder();
+  const file = join(files.path, 'proxy.jwks.json');
+  await writeFile(file, JSON.stringify(proxy.jwks));
+  const rules = { audiences: ['clinic'], algorithms: [algorithm], jwks: { file } };
+  const { folder, asking } = await startClinic(
+    { namespace: 'Clinic', callers: [{ allow: [APP], resources: ['Appointment'] }] },
+    { issuers: [{ name: 'proxy', issuer, header: 'x-proxy-assertion', ...rules }] },
+  );
+  const app = await asking(APP);
+  const ask = (token: string) =>
+    app('Check', { subject: { token }, action: { name: 'view' }, resource: appointment('7') });
+  const denied = await ask(await proxy.sign({ sub: 'dr-grey' }));
+  expect(denied.message).toMatchObject({ reason: 'policy_forbids' });
+  expect((await ask(await proxy.sign({ aud: 'others' }))).message).toMatchObject({
+    reason: 'token_audience_wrong',
+  });
+  const unknown = await ask(await proxy.sign({ iss: 'https://other.example.com' }));
+  expect(unknown.message).toMatchObject({ reason: 'token_issuer_unknown' });
+  const records = await eventually('the records', async () => {
+    const all = await readRecords(folder.auditDir);
+    return all.length >= 3 ? all : undefined;
+  });
+  expect(records[0]).toMatchObject({ user: 'proxy/dr-grey', source_identity: { spiffe_id: APP } });
 }, 60_000);
 
 test('a PEP that may ask for its requests may ask nothing here, and nobody may where nobody was granted anything', async () => {

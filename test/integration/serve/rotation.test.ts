@@ -152,7 +152,9 @@ test('waits for an SVID of its own, says so, and serves as soon as it has one', 
         return answer && ((await answer.json()) as { ready: boolean; problems: string[] });
       });
       expect(readiness.ready).toBe(false);
-      expect(readiness.problems).toContain('we hold no SVID of our own');
+      expect(readiness.problems).toContain(
+        'we hold no SVID of our own: the certificate cannot be read: the file does not exist',
+      );
       await folder.putLeaf(leaf);
     },
   });

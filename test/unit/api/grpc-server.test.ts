@@ -13,6 +13,7 @@ import { type Leaf, type TestCa, createTestCa } from '../../support/test-ca.ts';
 import { createSpiffeMatcher } from '../../../src/pip/spiffe/spiffe-matcher.ts';
 import { type TestTrust, bundlesOf, createTestTrust, svidOf } from '../../support/svids.ts';
 import { setUp } from '../pdp/decision-point.ts';
+import { decisionServiceOf } from './decision-service/fixture.ts';
 import { connect } from './grpc-client.ts';
 
 const ENVOY = 'spiffe://prod.example.com/ns/mesh/sa/envoy';
@@ -64,6 +65,7 @@ async function serve({
   const grpc = await startGrpcServer(service, {
     address: '127.0.0.1:0',
     maxReceiveBytes: 65_536,
+    decisions: decisionServiceOf(fixture, { clock }),
     ...(allow && { tls: { trust, allows: (caller) => matcher.matches(caller), maxConnectionAgeMs } }),
     ...options,
   });
@@ -88,6 +90,7 @@ describe('over mutual TLS', () => {
     const client = as(grpc.address, await ca.issue({ spiffeId: ENVOY }));
     expect((await client.check(checkRequestBytes())).allowed).toBe(true);
     expect(records[0]?.pep.workload?.id).toBe(ENVOY);
+    expect(records[0]?.pep.provenUntil).toBeGreaterThan(Date.now());
   });
 
   test('calls of one connection share what was verified when it was made', async () => {
@@ -191,6 +194,23 @@ describe('over mutual TLS', () => {
     stream.close();
     await eventually('a record', () => records[0]);
     expect(records).toMatchObject([{ pep: { workload: { id: ENVOY } }, decision: { reason: 'cancelled' } }]);
+  });
+
+  test('a caller who may ask nothing cannot leave us with messages that never end', async () => {
+    const { grpc, records } = await serve({ allow: [] });
+    const { cert, key } = await ca.issue({ spiffeId: ENVOY });
+    const session = http2.connect(`https://${grpc.address}`, { cert, key, rejectUnauthorized: false });
+    onTestFinished(() => session.destroy());
+    const streams = ['grpc.health.v1.Health/Check', 'grpc.health.v1.Health/Watch'].map((method) =>
+      session.request({ ':method': 'POST', ':path': `/${method}`, 'content-type': 'application/grpc' }),
+    );
+    for (const stream of streams) {
+      stream.on('error', () => undefined).resume();
+      stream.write(Buffer.from([0, 0, 0, 8, 0, 1]));
+    }
+    await Promise.all(streams.map((stream) => once(stream, 'close')));
+    expect(session.remoteSettings.maxConcurrentStreams).toBe(1000);
+    expect(records).toEqual([]);
   });
 
   test.each<[string, string, (foreign: TestCa) => Promise<Leaf | undefined>]>([

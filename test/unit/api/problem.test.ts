@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { problemDetails, wwwAuthenticate } from '../../../src/api/problem.ts';
 import { STATUS } from '../../../src/api/status.ts';
-import { DENY_REASONS, type Deny, denyFor } from '../../../src/pdp/decision.ts';
+import { DENY_REASONS, type Deny, denyFor, refuse } from '../../../src/pdp/decision.ts';
 
-const deny = (fields: Partial<Deny>): Deny => ({ ...denyFor({ refusal: 'no_permit' }), ...fields });
+const deny = (fields: Partial<Deny>): Deny => ({ ...denyFor(refuse('no_permit')), ...fields });
 
 describe('problem details', () => {
   test.each(DENY_REASONS)('of %s are RFC 9457 and hold nothing for operators', (reason) => {

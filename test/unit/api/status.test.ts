@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { FAULT_REASONS } from '../../../src/pdp/decision.ts';
 import { STATUS, type WireStatus, httpStatusOf } from '../../../src/api/status.ts';
-import { DENY_REASONS, denyFor } from '../../../src/pdp/decision.ts';
+import { DENY_REASONS, denyFor, refuse } from '../../../src/pdp/decision.ts';
 
 test('has one row for each reason and no other', () => {
   expect(Object.keys(STATUS).toSorted()).toEqual([...DENY_REASONS].toSorted());
@@ -15,7 +15,7 @@ describe.each(DENY_REASONS)('%s', (reason) => {
     expect(row.grpc).toBeLessThanOrEqual(16);
     expect(row.http).toBeGreaterThanOrEqual(400);
     expect(row.http).toBeLessThan(600);
-    expect(httpStatusOf(denyFor({ refusal: reason }))).toBe(row.http);
+    expect(httpStatusOf(denyFor(refuse(reason)))).toBe(row.http);
   });
 
   test('has public words that name no policy, party or part of ours', () => {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { recordLine } from '../../../src/audit/record.ts';
 import type { Identities, ProvenWorkload } from '../../../src/pdp/identity.ts';
-import { allowedTrace } from './trace-fixture.ts';
+import { allowedTrace, recordLine } from './trace-fixture.ts';
 
 const WEB: ProvenWorkload = {
   id: 'spiffe://prod.example.com/ns/frontend/sa/web',

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_LINE_BYTES, type RecordOptions, recordLine } from '../../../src/audit/record.ts';
+import { MAX_LINE_BYTES, type RecordOptions } from '../../../src/audit/record.ts';
 import type { DecisionTrace } from '../../../src/pdp/trace.ts';
-import { CANARY, accessRequest, allowedTrace, refusedTrace } from './trace-fixture.ts';
+import { CANARY, accessRequest, allowedTrace, recordLine, refusedTrace } from './trace-fixture.ts';
 
 const OPTIONS: RecordOptions = {
   log: 'example.com/pdp/test',
@@ -22,7 +22,7 @@ function record(trace: DecisionTrace, index = 0): Record<string, unknown> {
 }
 
 describe('recordLine', () => {
-  it('is one line of JSON with every field of the design, in a fixed order', () => {
+  it('is one line of JSON with every field, in a fixed order', () => {
     const line = recordLine(allowedTrace(), OPTIONS, 7);
     expect(line).not.toContain('\n');
     expect(Object.keys(JSON.parse(line)).join(' ')).toBe(FIELDS);

@@ -1,7 +1,13 @@
+import { type RecordOptions, recordHead, recordTail } from '../../../src/audit/record.ts';
 import type { AccessRequest } from '../../../src/pdp/access-request.ts';
 import { HeaderFields } from '../../../src/pdp/header-fields.ts';
 import type { PolicySnapshot } from '../../../src/pdp/policy-snapshot.ts';
 import type { DecisionTrace } from '../../../src/pdp/trace.ts';
+
+/** The whole line of a record, as the writer puts it together. */
+export function recordLine(trace: DecisionTrace, options: RecordOptions, index = 0): string {
+  return recordHead(options.log) + index + recordTail(trace, options);
+}
 
 /** Marked text that stands for every secret of a request: no record may hold it. */
 export const CANARY = 'canary-7f3a91';
@@ -63,7 +69,7 @@ const PEP = {
   serviceAccount: 'gateway',
 };
 
-/** A typical allowed check of the finance dashboard (design §12.3) that went through every stage. */
+/** A typical allowed check of the finance dashboard that went through every stage. */
 export function allowedTrace(changes: Partial<DecisionTrace> = {}): DecisionTrace {
   return {
     id: '019b7c1e-5c2e-7a54-9d3c-1f2e3d4c5b6a',

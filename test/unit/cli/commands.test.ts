@@ -35,6 +35,12 @@ describe('config check', () => {
   test('takes no arguments', async () => {
     expect((await runPdp('config', 'check', 'x')).code).toBe(2);
   });
+
+  test.each([[['config', 'check']], [['serve']]])('%j without a file says so', async (words) => {
+    const { code, err } = await runPdp(...words);
+    expect(code).toBe(2);
+    expect(err).toContain('(no configuration file: ./pdp.yaml is not there; give --config)');
+  });
 });
 
 test('config print shows what is in force, ready to be loaded again', async () => {

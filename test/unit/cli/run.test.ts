@@ -22,19 +22,44 @@ describe('usage', () => {
     expect(await runPdp()).toMatchObject({ code: 2, err: '' });
   });
 
-  test.each([['nonsense'], ['policy'], ['policy', 'nonsense'], ['--server']])(
-    '%s is no command',
-    async (...args) => {
-      const { code, out, err } = await runPdp(...args);
-      expect([code, out]).toEqual([2, '']);
-      expect(err).toContain('no command');
-    },
-  );
+  test.each([
+    ['nonsense'],
+    ['policy'],
+    ['policy', 'nonsense'],
+    ['--server'],
+    ['policy', 'nonsense', '--help'],
+  ])('%s is no command', async (...args) => {
+    const { code, out, err } = await runPdp(...args);
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toContain('no command');
+  });
 
-  test.each(commands.map(({ name }) => name))('%s explains itself', async (name) => {
-    const { code, out } = await runPdp(...name.split(' '), '--help');
-    expect(code).toBe(0);
-    expect(out).toContain(`pdp ${name}`);
+  test.each(commands)('$name explains itself and each of its options', async ({ name, usage }) => {
+    for (const word of ['--help', '-h']) {
+      const { code, out, err } = await runPdp(...name.split(' '), 'an-argument', word);
+      expect([code, err]).toEqual([0, '']);
+      expect(out.split('\n')[0]).toBe(`pdp ${name} ${usage}`.trimEnd());
+      const lines = out.split('\n').filter((line) => line.startsWith('  --'));
+      expect(lines.map((line) => line.match(/--[a-z-]+/)?.[0])).toEqual([
+        ...(usage.match(/--[a-z-]+/g) ?? []),
+      ]);
+      for (const line of lines) expect(line).toMatch(/^ {2}--\S.* {2}\S/);
+    }
+  });
+
+  test.each([
+    ['policy', ['--help']],
+    ['policy', ['-h', 'nonsense']],
+    ['audit', ['--help']],
+    ['config', ['--help']],
+    ['demo', ['--help']],
+  ])('%s %j names the commands that begin so, and no other', async (group, rest) => {
+    const { code, out, err } = await runPdp(group, ...rest);
+    expect([code, err]).toEqual([0, '']);
+    for (const { name } of commands) {
+      const named = new RegExp(`^  pdp ${name}( |$)`, 'm').test(out);
+      expect([name, named]).toEqual([name, name.startsWith(`${group} `)]);
+    }
   });
 
   test.each(commands.map(({ name }) => name))('%s refuses an option that it does not know', async (name) => {

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { decodeCheckResponse } from '../../../src/api/ext-authz/client.ts';
 import { createEncoder } from '../../../src/api/ext-authz/encode.ts';
 import { httpStatusOf } from '../../../src/api/status.ts';
-import { recordLine } from '../../../src/audit/record.ts';
+import { recordLine } from '../audit/trace-fixture.ts';
 import { compileSnapshot } from '../../../src/pdp/compile-snapshot.ts';
+import { refuse } from '../../../src/pdp/decision.ts';
 import { InputError } from '../../../src/pdp/errors.ts';
 import { HeaderFields } from '../../../src/pdp/header-fields.ts';
 import type { DecisionTrace } from '../../../src/pdp/trace.ts';
@@ -174,7 +175,7 @@ describe('a route in observe mode', () => {
   });
 
   it('still enforces what is not for policies to say', async () => {
-    const refused = shop({ user: { refusal: 'token_expired' } });
+    const refused = shop({ user: refuse('token_expired') });
     expect(answerTo(await refused.decide(cancel))).toMatchObject({ allowed: false, httpStatus: 401 });
     const unrecorded = shop({
       user: userIdentity('bert'),

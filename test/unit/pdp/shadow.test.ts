@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { CallScope } from '../../../src/pdp/call-scope.ts';
 import { createDecisionCache } from '../../../src/pdp/decision-cache.ts';
+import { refuse } from '../../../src/pdp/decision.ts';
 import { PdpError } from '../../../src/pdp/errors.ts';
 import { HeaderFields } from '../../../src/pdp/header-fields.ts';
 import type { PolicySnapshot } from '../../../src/pdp/policy-snapshot.ts';
@@ -313,7 +314,7 @@ describe('is not compared:', () => {
   });
 
   test('a check that did not get past authentication, or failed for a fault of ours', async () => {
-    const bad = shadowed(FORBID_ALL, { user: { refusal: 'token_expired' } });
+    const bad = shadowed(FORBID_ALL, { user: refuse('token_expired') });
     expect((await bad.decide()).decision.reason).toBe('token_expired');
     const broken = shadowed(FORBID_ALL, { recorder: { record: () => Promise.reject(new Error('full')) } });
     expect((await broken.decide()).decision.reason).toBe('audit_unavailable');

@@ -13,7 +13,7 @@ describe('a limiter', () => {
         return index;
       }),
     );
-    expect(await Promise.all(answers.slice(5))).toEqual([undefined, undefined, undefined]);
+    expect(await Promise.all(answers.slice(5))).toEqual(['full', 'full', 'full']);
     expect(started).toEqual([0, 1]);
     doors[1]?.resolve();
     await answers[1];

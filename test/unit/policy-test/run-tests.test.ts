@@ -4,6 +4,7 @@ import type { Problem } from '../../../src/pdp/errors.ts';
 import { readTests } from '../../../src/policy-test/read-tests.ts';
 import type { CaseResult } from '../../../src/policy-test/report.ts';
 import { runTests } from '../../../src/policy-test/run-tests.ts';
+import { SAMPLE_SCHEMA } from '../../support/snapshot.ts';
 import { POLICIES, SCHEMA, Sets, parts, requestCase } from './fixture.ts';
 
 const ALLOWED = { decision: 'ALLOW', reason: 'permitted', policies: ['t.members-read'] };
@@ -38,6 +39,21 @@ describe('request-level cases', () => {
   it('pass where every named expectation holds', async () => {
     const result = await one({}, { ...ALLOWED, http_status: 200, advice: null });
     expect(result).toMatchObject({ passed: true, mismatches: [], outcome: { decision: 'ALLOW' } });
+  });
+
+  it('say how the origin was proven: by trusted proxies, unless said otherwise', async () => {
+    const files = {
+      's/schema.cedarschema': SAMPLE_SCHEMA,
+      's/s.cedar':
+        '@id("x") permit(principal, action, resource) when { context has origin_evidence && context.origin_evidence == "xfcc" };',
+    };
+    const origin = 'spiffe://prod.example.com/ns/frontend/sa/web';
+    const given = { method: 'GET', path: '/', host: 'a', origin };
+    const cases = [
+      { name: 'proxies', given, expect: { decision: 'ALLOW' } },
+      { name: 'token', given: { ...given, origin_evidence: 'jwt_svid' }, expect: { decision: 'DENY' } },
+    ];
+    expect(await run(cases, files)).toMatchObject([{ passed: true }, { passed: true }]);
   });
 
   it('compare only what the expectation names', async () => {

@@ -1,8 +1,9 @@
 import { type X509Certificate, createPublicKey } from 'node:crypto';
+import { isRecord } from '../../../pdp/external-json.ts';
 import type { TrustBundle } from '../../../pdp/x509-svid.ts';
-import { parseSpiffeId } from '../spiffe-id.ts';
-import { type BundleProblem, readAuthority } from '../x509/authority.ts';
-import { type JsonObject, MAX_BUNDLE_CHARACTERS, isJsonObject, parseBundleJson } from './bundle-json.ts';
+import { trustDomainProblem } from '../spiffe-id.ts';
+import { type BundleProblem, readAuthority } from '../x509/authorities.ts';
+import { type JsonObject, MAX_BUNDLE_CHARACTERS, parseBundleJson } from './bundle-json.ts';
 import { keyFloorProblem } from '../x509/crypto-floor.ts';
 
 /** A bundle with what its publisher says about following it. */
@@ -38,7 +39,7 @@ export function readSpiffeBundleMap(text: string): ReadonlyMap<string, SpiffeBun
   const document = parseBundleJson(text);
   if ('problem' in document) return document;
   const domains = document.value['trust_domains'];
-  if (!isJsonObject(domains)) return { problem: "has no object 'trust_domains'" };
+  if (!isRecord(domains)) return { problem: "has no object 'trust_domains'" };
   const entries = Object.entries(domains);
   if (entries.length > MAX_TRUST_DOMAINS)
     return { problem: `has more than ${MAX_TRUST_DOMAINS} trust domains` };
@@ -85,15 +86,8 @@ export function readPemBundle(text: string, trustDomain: string): SpiffeBundle |
   return { bundle: { trustDomain, x509Authorities, jwtAuthorities: [] } };
 }
 
-/** Why a text is not the name of a trust domain (SPIFFE-ID §2.1), in words; `undefined` where it is. */
-export function trustDomainProblem(name: string): string | undefined {
-  const parsed = parseSpiffeId(`spiffe://${name}/x`);
-  if ('invalid' in parsed) return parsed.invalid;
-  return parsed.trustDomain === name ? undefined : 'is not the name of a trust domain';
-}
-
 function readDocument(value: unknown, trustDomain: string): SpiffeBundle | BundleProblem {
-  if (!isJsonObject(value)) return { problem: 'is not a JSON object' };
+  if (!isRecord(value)) return { problem: 'is not a JSON object' };
   const keys = value['keys'];
   if (!Array.isArray(keys)) return { problem: "has no array 'keys'" };
   if (keys.length > MAX_KEYS) return { problem: `has more than ${MAX_KEYS} keys` };
@@ -122,7 +116,7 @@ function readKeys(keys: readonly unknown[], trustDomain: string): TrustBundle | 
   const x509Authorities: X509Certificate[] = [];
   const jwtAuthorities = new Map<string, JsonObject>();
   for (const key of keys) {
-    if (!isJsonObject(key)) return { problem: "holds something in 'keys' that is not an object" };
+    if (!isRecord(key)) return { problem: "holds something in 'keys' that is not an object" };
     if (key['kty'] === 'oct' || 'd' in key || 'k' in key)
       return { problem: 'publishes a private or symmetric key' };
     const read = readKey(key);

@@ -1,5 +1,5 @@
-import { externalJsonProblem } from '../../../pdp/external-json.ts';
-import type { BundleProblem } from '../x509/authority.ts';
+import { externalJsonProblem, isRecord } from '../../../pdp/external-json.ts';
+import type { BundleProblem } from '../x509/authorities.ts';
 import { duplicateKeyProblem } from './json-duplicates.ts';
 
 /** Longest bundle that is read, in characters. */
@@ -21,7 +21,7 @@ export function parseBundleJson(text: string): { readonly value: JsonObject } | 
     return { problem: `is longer than ${MAX_BUNDLE_CHARACTERS} characters` };
   try {
     const value: unknown = JSON.parse(text, exactSequence);
-    if (!isJsonObject(value)) return { problem: 'is not a JSON object' };
+    if (!isRecord(value)) return { problem: 'is not a JSON object' };
     const problem = duplicateKeyProblem(text) ?? externalJsonProblem(value, { maxNodes: MAX_NODES });
     return problem === undefined ? { value } : { problem };
   } catch {
@@ -32,9 +32,4 @@ export function parseBundleJson(text: string): { readonly value: JsonObject } | 
 function exactSequence(key: string, value: unknown, context?: { readonly source?: string }): unknown {
   if (key !== 'spiffe_sequence') return value;
   return typeof value === 'number' ? `#${context?.source ?? ''}` : null;
-}
-
-/** Whether a JSON value is an object. */
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,8 @@
 import { messageOf } from '../../../pdp/errors.ts';
 import type { Log } from '../../../pdp/log.ts';
 import type { Clock } from '../../../pdp/ports.ts';
-import type { TrustBundle, TrustBundles } from '../../../pdp/x509-svid.ts';
+import { pauseMs } from '../../../pdp/retry-pause.ts';
+import type { BundleHealth, TrustBundle, TrustBundles } from '../../../pdp/x509-svid.ts';
 import { readSpiffeBundle } from './bundle-document.ts';
 import { type EndpointProfile, authenticationOf } from './federation-authentication.ts';
 import { fetchBundle } from './federation-fetch.ts';
@@ -50,6 +51,7 @@ export interface FollowedEndpoint extends Disposable {
   readonly trusted: TrustBundle | undefined;
   /** The newest answer, however old. */
   readonly newest: TrustBundle | undefined;
+  readonly health: BundleHealth;
   /** Fetches once, then regularly. Never rejects. */
   start(): Promise<void>;
 }
@@ -67,18 +69,20 @@ export function followEndpoint(endpoint: BundleEndpoint, setting: EndpointSettin
   });
   let timer: NodeJS.Timeout | undefined;
   let failures = 0;
+  let lastProblem: string | undefined = 'its endpoint has not answered yet';
   let disposed = false;
   const refresh = async (): Promise<void> => {
     const problem = await offerNext(endpoint, setting, held, () => disposed);
     if (disposed) return;
     failures = problem === undefined ? 0 : failures + 1;
+    lastProblem = problem;
     if (problem !== undefined)
       log.warn({ trust_domain: trustDomain, problem }, 'a federated bundle could not be refreshed');
   };
   const start = async (): Promise<void> => {
     await refresh();
     if (!disposed)
-      timer = setTimeout(() => void start(), pauseMs(times, held.refreshHintMs, failures)).unref();
+      timer = setTimeout(() => void start(), nextPauseMs(times, held.refreshHintMs, failures)).unref();
   };
   return {
     trustDomain,
@@ -87,6 +91,14 @@ export function followEndpoint(endpoint: BundleEndpoint, setting: EndpointSettin
     },
     get newest() {
       return held.newest;
+    },
+    get health() {
+      const { confirmedAt } = held;
+      return {
+        trustDomain,
+        ...(confirmedAt !== undefined && { confirmedAt }),
+        ...(lastProblem !== undefined && { problem: lastProblem }),
+      };
     },
     start,
     [Symbol.dispose]() {
@@ -120,13 +132,12 @@ async function offerNext(
   }
 }
 
-/** Ms to the next fetch, less up to a fifth so that replicas spread out. */
-function pauseMs(times: FederationTimes, hintMs: number | undefined, failures: number): number {
+/** Ms to the next fetch. */
+function nextPauseMs(times: FederationTimes, hintMs: number | undefined, failures: number): number {
   // Three tries, at the least, before what is held is too old.
   const most = Math.max(times.floorMs, Math.min(times.ceilingMs, times.staleMs / 3));
   const regular = Math.min(most, Math.max(times.floorMs, hintMs ?? times.defaultMs));
-  const pause = failures === 0 ? regular : Math.min(regular, times.retryMs * 2 ** Math.min(failures - 1, 30));
-  return pause * (1 - Math.random() * 0.2);
+  return pauseMs(times.retryMs, regular, failures);
 }
 
 /** The trust bundles among those of the followed endpoints that may be trusted now. */

@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, type PeerCertificate, type TLSSocket, connect } from 'node:tls';
+import { readBounded, utf8Text } from '../../../pdp/bounded-fetch.ts';
 import { type TrustBundle, isSvidProblem } from '../../../pdp/x509-svid.ts';
 import { createSvidVerifier } from '../x509/verify-svid.ts';
 
@@ -35,7 +36,7 @@ export async function fetchBundle(
   try {
     await once(socket, 'secureConnect');
     if ('spiffeId' in authentication) assertServer(socket, authentication, now);
-    return await readBounded(await get(url, socket));
+    return await textOf(await get(url, socket));
   } finally {
     timeout.removeEventListener('abort', abort);
     socket.destroy();
@@ -102,15 +103,8 @@ async function get(url: URL, socket: TLSSocket): Promise<IncomingMessage> {
   throw new Error(`answered with status ${status}${redirect}`);
 }
 
-async function readBounded(response: IncomingMessage): Promise<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  let size = 0;
-  let text = '';
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    size += chunk.byteLength;
-    if (size > MAX_BYTES) throw new Error(`answered with more than ${MAX_BYTES} bytes`);
-    text += decoder.decode(chunk, { stream: true });
-  }
+async function textOf(response: IncomingMessage): Promise<string> {
+  const bytes = await readBounded(response as AsyncIterable<Buffer>, MAX_BYTES);
   if (!response.complete) throw new Error('ended before the answer did');
-  return text + decoder.decode();
+  return utf8Text(bytes);
 }

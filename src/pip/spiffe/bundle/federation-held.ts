@@ -10,6 +10,8 @@ export interface HeldBundle extends Disposable {
   /** However old. */
   readonly newest: TrustBundle | undefined;
   readonly refreshHintMs: number | undefined;
+  /** Unix ms at which the endpoint last said what is held. */
+  readonly confirmedAt: number | undefined;
   /** Takes what an endpoint says; the problem in words where it is not taken. `text` is the document as it came. */
   offer(bundle: SpiffeBundle, text: string): string | undefined;
 }
@@ -73,6 +75,9 @@ export function createHeldBundle(options: HeldBundleOptions): HeldBundle {
     },
     get refreshHintMs() {
       return held?.refreshHintMs;
+    },
+    get confirmedAt() {
+      return held?.confirmedAt;
     },
     offer(next, text) {
       if (next.sequence !== undefined && highest !== undefined && next.sequence < highest)

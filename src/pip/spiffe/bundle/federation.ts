@@ -2,9 +2,8 @@ import { InputError, type Problem } from '../../../pdp/errors.ts';
 import { fetchUrlProblem } from '../../../pdp/fetch-url.ts';
 import type { Log } from '../../../pdp/log.ts';
 import type { Clock } from '../../../pdp/ports.ts';
-import type { TrustBundles } from '../../../pdp/x509-svid.ts';
-import { parseSpiffeId } from '../spiffe-id.ts';
-import { trustDomainProblem } from './bundle-document.ts';
+import type { BundleHealth, TrustBundles } from '../../../pdp/x509-svid.ts';
+import { parseSpiffeId, trustDomainProblem } from '../spiffe-id.ts';
 import {
   type BundleEndpoint,
   type FederationTimes,
@@ -18,6 +17,8 @@ import { createListeners } from '../listeners.ts';
 export interface FederatedBundles extends AsyncDisposable {
   /** Those that may be trusted now; replaced as a whole. */
   readonly bundles: TrustBundles;
+  /** Of each that is configured. */
+  readonly health: readonly BundleHealth[];
   /** Calls `listener` after every change of `bundles`; returns how to stop that. */
   onChange(listener: () => void): () => void;
   /** Fetches each once, and keeps following them. Never rejects. */
@@ -70,6 +71,9 @@ export function createFederatedBundles(options: FederatedBundlesOptions): Federa
   return {
     get bundles() {
       return bundles;
+    },
+    get health() {
+      return endpoints.map(({ health }) => health);
     },
     onChange: (listener) => listeners.add(listener),
     start: () => (started ??= start()),

@@ -1,7 +1,7 @@
 import { type X509Certificate, createPublicKey } from 'node:crypto';
-import { externalJsonProblem } from '../../../pdp/external-json.ts';
+import { externalJsonProblem, isRecord } from '../../../pdp/external-json.ts';
 import type { TrustBundle } from '../../../pdp/x509-svid.ts';
-import { trustDomainProblem } from '../bundle/bundle-document.ts';
+import { trustDomainProblem } from '../spiffe-id.ts';
 import { readCertificate } from '../x509/certificate.ts';
 import { keyFloorProblem } from '../x509/crypto-floor.ts';
 import { splitDer } from '../x509/der-split.ts';
@@ -100,10 +100,6 @@ function readKeys(bytes: Uint8Array): readonly unknown[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** JWT-SVID §2.1 knows RSA and elliptic curves only; §3 lets the `kid` choose the key. */

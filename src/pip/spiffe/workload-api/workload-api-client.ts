@@ -97,7 +97,10 @@ function openStream<C extends keyof WorkloadApiMessages>(
   stream.on('data', (message: WorkloadApiMessages[C]) => {
     if (open) listener.message(message);
   });
-  stream.on('error', (error: Error & { code?: number }) => end(kindOf(error.code), error.message));
+  stream.on('error', (error: Error & { code?: number }) =>
+    // gRPC ends with a heading under which it has nothing to say.
+    end(kindOf(error.code), error.message.replace(/\s*Resolution note:\s*$/, '')),
+  );
   stream.on('end', () => end('retry', 'the stream was ended by the endpoint'));
   return () => {
     open = false;

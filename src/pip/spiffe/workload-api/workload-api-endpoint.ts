@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { InputError } from '../../../pdp/errors.ts';
 
 /** Environment variable that names the endpoint where configuration does not (SPIFFE Workload Endpoint §4). */
-export const ENDPOINT_VARIABLE = 'SPIFFE_ENDPOINT_SOCKET';
+const ENDPOINT_VARIABLE = 'SPIFFE_ENDPOINT_SOCKET';
 
 const UNIX = 'unix://';
 const TCP = 'tcp://';

@@ -1,5 +1,5 @@
 import type { Clock } from '../../../pdp/ports.ts';
-import type { SvidState, TrustBundle, TrustBundles, X509Svid } from '../../../pdp/x509-svid.ts';
+import type { BundleHealth, SvidState, TrustBundle, TrustBundles, X509Svid } from '../../../pdp/x509-svid.ts';
 import type { JwtAuthorities, X509Authorities } from './workload-api-bundles.ts';
 
 /** What the newest message of each stream says; absent where it brought none, or where that was withdrawn. */
@@ -12,6 +12,8 @@ export interface Views {
 /** The full state, put together from what the streams say. Disposing stops the watch for expiry. */
 export interface WorkloadApiState extends Disposable {
   readonly state: SvidState;
+  /** Of the bundles that are held. */
+  bundleHealth(): readonly BundleHealth[];
   /** Replaces what one stream says; `undefined` takes its word away. */
   see<S extends keyof Views>(stream: S, view: Views[S] | undefined): void;
 }
@@ -36,12 +38,14 @@ export function createWorkloadApiState(options: WorkloadApiStateOptions): Worklo
   let views: Views = {};
   let newest: 'svids' | 'x509Bundles' = 'svids';
   let state: SvidState = { bundles: new Map() };
+  let confirmed: ReadonlyMap<string, number> = new Map();
   let expiry: NodeJS.Timeout | undefined;
   const see: WorkloadApiState['see'] = (stream, view) => {
     if (view === undefined && views[stream] === undefined) return;
     views = { ...views, [stream]: view };
     if (stream !== 'jwtBundles' && view !== undefined) newest = stream;
     const next = assemble(views, newest, state);
+    confirmed = confirmations(next.bundles, view?.authorities, confirmed, options.clock.now());
     if (next === state) return;
     state = next;
     watchExpiry();
@@ -64,9 +68,20 @@ export function createWorkloadApiState(options: WorkloadApiStateOptions): Worklo
     get state() {
       return state;
     },
+    bundleHealth: () => [...confirmed].map(([trustDomain, confirmedAt]) => ({ trustDomain, confirmedAt })),
     see,
     [Symbol.dispose]: () => clearTimeout(expiry),
   };
+}
+
+function confirmations(
+  bundles: TrustBundles,
+  said: ReadonlyMap<string, unknown> | undefined,
+  before: ReadonlyMap<string, number>,
+  now: number,
+): ReadonlyMap<string, number> {
+  const at = (trustDomain: string) => (said?.has(trustDomain) ? now : (before.get(trustDomain) ?? now));
+  return new Map([...bundles.keys()].map((trustDomain) => [trustDomain, at(trustDomain)]));
 }
 
 /** What has not changed stays the same object, so that what is remembered about it stays good; `before` where nothing has changed. */

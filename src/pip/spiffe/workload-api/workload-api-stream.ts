@@ -1,6 +1,7 @@
 import { messageOf } from '../../../pdp/errors.ts';
-import type { Log } from '../../../pdp/log.ts';
+import { pauseMs } from '../../../pdp/retry-pause.ts';
 import type { WorkloadApiClient, WorkloadApiMessages } from './workload-api-client.ts';
+import type { StreamReport } from './workload-api-report.ts';
 
 /** The pause before a stream is opened again: from `firstMs`, doubled with each failure, up to `mostMs`. */
 export interface RetryPause {
@@ -26,7 +27,7 @@ export interface FollowedStream extends Disposable {
 export interface StreamSetting {
   readonly client: WorkloadApiClient;
   readonly retry: RetryPause;
-  readonly log: Log;
+  readonly report: StreamReport;
 }
 
 /**
@@ -38,7 +39,7 @@ export function followStream<C extends keyof WorkloadApiMessages>(
   taker: StreamTaker<WorkloadApiMessages[C]>,
   setting: StreamSetting,
 ): FollowedStream {
-  const { log, retry } = setting;
+  const { report, retry } = setting;
   const first = Promise.withResolvers<void>();
   let failures = 0;
   let close: (() => void) | undefined;
@@ -47,25 +48,22 @@ export function followStream<C extends keyof WorkloadApiMessages>(
   const take = (message: WorkloadApiMessages[C]): void => {
     failures = 0;
     const problem = taken(taker, message);
-    if (problem !== undefined)
-      log.error({ call, problem: `the message ${problem}` }, 'SPIFFE Workload API message discarded');
+    report.message(call, problem === undefined ? undefined : `the message ${problem}`);
     first.resolve();
   };
   const again = (): void => {
     // Whoever was told of the end may have disposed of us.
     if (disposed) return;
-    timer = setTimeout(open, pauseMs(retry, failures)).unref();
     failures += 1;
+    timer = setTimeout(open, pauseMs(retry.firstMs, retry.mostMs, failures)).unref();
   };
   const open = (): void => {
     close = setting.client.open(call, {
       message: take,
-      ended: ({ kind, problem }) => {
-        if (kind !== 'retry') taker.withdraw();
-        if (kind === 'final')
-          log.error({ call, problem }, 'SPIFFE Workload API refuses the call; it is not tried again');
-        else log.warn({ call, problem }, 'SPIFFE Workload API stream ended; it is opened again');
-        if (kind !== 'final') again();
+      ended: (end) => {
+        if (end.kind !== 'retry') taker.withdraw();
+        report.ended(call, end);
+        if (end.kind !== 'final') again();
         first.resolve();
       },
     });
@@ -87,9 +85,4 @@ function taken<M>(taker: StreamTaker<M>, message: M): string | undefined {
   } catch (error) {
     return `cannot be read (${messageOf(error)})`;
   }
-}
-
-/** Up to a fifth less than it could be, so that replicas spread out. */
-function pauseMs({ firstMs, mostMs }: RetryPause, failures: number): number {
-  return Math.min(mostMs, firstMs * 2 ** Math.min(failures, 30)) * (1 - Math.random() * 0.2);
 }

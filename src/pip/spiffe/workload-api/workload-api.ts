@@ -5,6 +5,7 @@ import type { SvidSource, SvidState } from '../../../pdp/x509-svid.ts';
 import { createListeners } from '../listeners.ts';
 import { connectWorkloadApi } from './workload-api-client.ts';
 import { endpointProblem } from './workload-api-endpoint.ts';
+import { createStreamReport } from './workload-api-report.ts';
 import { createWorkloadApiState } from './workload-api-state.ts';
 import { createTakers } from './workload-api-takers.ts';
 import {
@@ -45,12 +46,13 @@ export function createWorkloadApiSource(options: WorkloadApiSourceOptions): Svid
       log.error({ spiffe_id: identity.id }, 'our SVID expired before the SPIFFE Workload API sent a new one'),
   });
   const takers = createTakers(held, options);
+  const report = createStreamReport(options.clock, log);
   const opened = new DisposableStack();
   opened.use(held);
   const start = async (): Promise<void> => {
     if (opened.disposed) return;
     const client = opened.use(connectWorkloadApi(endpoint));
-    const setting: StreamSetting = { client, retry, log };
+    const setting: StreamSetting = { client, retry, report };
     const streams: readonly FollowedStream[] = [
       followStream('FetchX509SVID', takers.FetchX509SVID, setting),
       followStream('FetchX509Bundles', takers.FetchX509Bundles, setting),
@@ -64,6 +66,9 @@ export function createWorkloadApiSource(options: WorkloadApiSourceOptions): Svid
   return {
     get state(): SvidState {
       return held.state;
+    },
+    get health() {
+      return report.health(held);
     },
     onChange: (listener) => listeners.add(listener),
     start: () => (started ??= start()),

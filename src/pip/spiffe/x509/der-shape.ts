@@ -37,13 +37,17 @@ export function derProblem(bytes: Uint8Array): string | undefined {
   }
 }
 
+/** Tag and length of an element, read. */
 interface Header {
   readonly constructed: boolean;
+  /** Where its content begins. */
   readonly content: number;
+  /** Where it ends. */
   readonly end: number;
 }
 
-function readHeader(bytes: Uint8Array, at: number, limit: number): Header | string {
+/** Reads the tag and length of the element at `at`, which has to end by `limit`; or why they are wrong, in words as of {@link derProblem}. */
+export function readHeader(bytes: Uint8Array, at: number, limit: number): Header | string {
   const tag = bytes[at];
   const first = bytes[at + 1];
   if (tag === undefined || first === undefined || at + 2 > limit) return 'ends too early';

@@ -1,3 +1,5 @@
+import { readHeader } from './der-shape.ts';
+
 const SEQUENCE = 0x30;
 
 /**
@@ -8,20 +10,10 @@ export function splitDer(concatenation: Uint8Array): readonly Buffer[] | undefin
   const bytes = Buffer.from(concatenation.buffer, concatenation.byteOffset, concatenation.byteLength);
   const elements: Buffer[] = [];
   for (let at = 0; at < bytes.length;) {
-    const end = elementEnd(bytes, at);
-    if (end === undefined) return undefined;
-    elements.push(bytes.subarray(at, end));
-    at = end;
+    const header = readHeader(bytes, at, bytes.length);
+    if (typeof header === 'string' || bytes[at] !== SEQUENCE) return undefined;
+    elements.push(bytes.subarray(at, header.end));
+    at = header.end;
   }
   return elements;
-}
-
-function elementEnd(bytes: Buffer, at: number): number | undefined {
-  const [tag, first] = [bytes[at], bytes[at + 1]];
-  if (tag !== SEQUENCE || first === undefined) return undefined;
-  const size = first < 0x80 ? 0 : first & 0x7f;
-  const content = at + 2 + size;
-  if (first === 0x80 || size > 3 || content > bytes.length) return undefined;
-  const end = content + (size === 0 ? first : bytes.readUIntBE(at + 2, size));
-  return end > bytes.length ? undefined : end;
 }

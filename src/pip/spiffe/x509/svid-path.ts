@@ -156,9 +156,10 @@ function constraintsProblem(path: CertificatePath, authority: Certificate): stri
 function unknownIssuer({ trustDomain, leaf, authorities, intermediates }: PathSearch): SvidProblem {
   const top = [leaf, ...intermediates].at(-1) ?? leaf;
   const issuer = nameText(top.x509.issuer);
-  const count = `${authorities.length} CA certificate${authorities.length === 1 ? '' : 's'}`;
+  const { length } = authorities;
+  const which = length === 1 ? 'not the one CA certificate' : `none of the ${length} CA certificates`;
   return chain(
-    `the chain ends at the issuer '${issuer}', which is none of the ${count} in the bundle of the trust domain '${trustDomain}'`,
+    `the chain ends at the issuer '${issuer}', which is ${which} in the bundle of the trust domain '${trustDomain}'`,
   );
 }
 

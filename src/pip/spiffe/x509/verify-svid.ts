@@ -7,7 +7,7 @@ import type {
 } from '../../../pdp/x509-svid.ts';
 import type { WorkloadIdentity } from '../../../pdp/identity.ts';
 import { messageOf } from '../../../pdp/errors.ts';
-import { readAuthorities } from './bundle-authorities.ts';
+import { readAuthorities } from './authorities.ts';
 import { type Certificate, readCertificate } from './certificate.ts';
 import { leafProblem, readIdentity } from './leaf-rules.ts';
 import type { Purpose } from './purpose.ts';

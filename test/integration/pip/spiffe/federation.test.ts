@@ -524,7 +524,7 @@ describe('an SVID source combined with federated bundles', () => {
     const ours = { trustDomain: 'b.test', x509Authorities: [certificateOf(c)], jwtAuthorities: [] };
     const source = sourceOf({ bundles: new Map([['a.test', own]]) });
     const log = memoryLog();
-    await using combined = combineSvidSources(source, at.federated, log);
+    await using combined = combineSvidSources(source, at.federated, log, ['a.test']);
     let told = 0;
     combined.onChange(() => {
       throw new Error('listener');
@@ -561,6 +561,69 @@ describe('an SVID source combined with federated bundles', () => {
   });
 });
 
+describe('a federated bundle of our own trust domain', () => {
+  const theirs = { trustDomain: 'b.test', x509Authorities: [], jwtAuthorities: [] };
+  const svidIn = (trustDomain: string) => ({
+    identity: { id: `spiffe://${trustDomain}/x`, trustDomain, path: '/x' },
+    certificateChain: '',
+    privateKey: '',
+    notBefore: 0,
+    notAfter: 1,
+  });
+
+  test('is not used before the source has its first bundle, where the trust domain is configured as ours', async () => {
+    await using at = await rig();
+    const log = memoryLog();
+    await using combined = combineSvidSources(sourceOf({ bundles: new Map() }), at.federated, log, [
+      'b.test',
+    ]);
+    await combined.start();
+    expect([...combined.state.bundles.keys()]).toEqual([]);
+    expect(log.text()).toContain('our own source has the trust domain');
+  });
+
+  test('is not used, nor is any other, while it is not known which trust domain is ours', async () => {
+    await using at = await rig();
+    const source = sourceOf({ bundles: new Map() });
+    await using combined = combineSvidSources(source, at.federated, memoryLog());
+    await combined.start();
+    expect(combined.state.bundles.size).toBe(0);
+    source.become({ svid: svidIn('a.test'), bundles: new Map() });
+    expect([...combined.state.bundles.keys()]).toEqual(['b.test']);
+  });
+
+  test('is not used after our SVID and our bundle have been withdrawn', async () => {
+    await using at = await rig();
+    const source = sourceOf({ svid: svidIn('b.test'), bundles: new Map([['b.test', theirs]]) });
+    await using combined = combineSvidSources(source, at.federated, memoryLog());
+    await combined.start();
+    expect(combined.state.bundles.get('b.test')).toBe(theirs);
+    source.become({ bundles: new Map() });
+    expect([...combined.state.bundles.keys()]).toEqual([]);
+    expect(combined.health.bundles).toEqual([]);
+  });
+});
+
+describe('the health of federated bundles', () => {
+  test('says when each was confirmed, and why the last answer of its endpoint is not taken', async () => {
+    await using at = await rig();
+    expect(at.federated.health).toEqual([
+      { trustDomain: 'b.test', problem: 'its endpoint has not answered yet' },
+    ]);
+    const before = Date.now();
+    await at.federated.start();
+    const [health] = at.federated.health;
+    expect(health).toEqual({ trustDomain: 'b.test', confirmedAt: expect.any(Number) as number });
+    expect(health?.confirmedAt).toBeGreaterThanOrEqual(before);
+    at.endpoint.answer = says('no JSON');
+    await until(
+      'the refusal is known',
+      () => at.federated.health[0]?.problem?.startsWith('the bundle') === true,
+    );
+    expect(held(at.federated)).toEqual([b.bundle]);
+  });
+});
+
 interface SettableSource extends SvidSource {
   become(state: SvidState): void;
 }
@@ -572,6 +635,7 @@ function sourceOf(first: SvidState): SettableSource {
     get state() {
       return state;
     },
+    health: { refused: 0, bundles: [] },
     onChange(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);

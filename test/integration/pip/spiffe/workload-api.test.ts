@@ -428,6 +428,42 @@ describe('the SPIFFE Workload API source', () => {
     expect(at.source.state.bundles.get('a.test')?.jwtAuthorities).toHaveLength(1);
   });
 
+  test('tells of an endpoint that is away in one line, whatever the number of streams and tries, and in plain words', async () => {
+    await using at = await rig();
+    await at.source.start();
+    expect(at.source.health).toEqual({
+      refused: 0,
+      bundles: [{ trustDomain: 'a.test', confirmedAt: expect.any(Number) as number }],
+    });
+    await at.api.die();
+    await eventually('the end is noticed', () => at.source.health.problem);
+    const told = () => at.log.entries.filter(({ message }) => message.includes('opened again'));
+    await eventually('it is known to be away', () =>
+      told().some(({ fields }) => JSON.stringify(fields).includes('UNAVAILABLE')) ? true : undefined,
+    );
+    await at.api.revive();
+    await eventually('it is back', () => (at.source.health.problem === undefined ? true : undefined));
+    const problems = told().map(({ fields }) => ('problem' in fields ? fields.problem : ''));
+    expect(new Set(problems).size).toBe(problems.length);
+    expect(at.log.text()).not.toContain('Resolution note');
+  });
+
+  test('says why it has no SVID', async () => {
+    await using at = await rig();
+    expect(at.source.health.problem).toBe('the SPIFFE Workload API has not answered yet');
+    await at.source.start();
+    at.api.refuse('FetchX509SVID', status.PERMISSION_DENIED);
+    const denied = await eventually('the refusal is known', () => at.source.health.problem);
+    expect(denied).toMatch(/^the SPIFFE Workload API gives us none: /);
+    await sendSvid(at.api);
+    await eventually('it is well', () => (at.source.health.problem === undefined ? true : undefined));
+    at.api.send('FetchX509SVID', { svids: [] });
+    expect(await eventually('the message is refused', () => at.source.health.problem)).toBe(
+      "the message has no 'svids'",
+    );
+    expect(at.source.health.refused).toBe(1);
+  });
+
   test('starts without an endpoint, holding nothing, and takes what comes once it is there', async () => {
     await using at = await rig();
     await at.api.die();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { recordLine } from '../../../../src/audit/record.ts';
+import { recordLine } from '../../audit/trace-fixture.ts';
 import { compileSnapshot } from '../../../../src/pdp/compile-snapshot.ts';
 import type { UserIdentity } from '../../../../src/pdp/identity.ts';
 import type { DecisionTrace } from '../../../../src/pdp/trace.ts';

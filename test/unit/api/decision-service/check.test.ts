@@ -294,7 +294,7 @@ describe('the context', () => {
     expect(await check({ context: { ip: '10.0.0.0/8' } })).toMatchObject({ code: status.INVALID_ARGUMENT });
   });
 
-  test.each(['mtls', 'source', 'user', 'device', 'token', 'now', 'origin', 'pep'])(
+  test.each(['mtls', 'source', 'user', 'device', 'token', 'now', 'origin', 'origin_evidence', 'pep'])(
     '%s cannot be asserted, whatever the caller was granted',
     async (name) => {
       const { check, records } = await serve();

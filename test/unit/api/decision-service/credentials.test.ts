@@ -11,7 +11,7 @@ import { START, keySetOf, manualClock } from '../../pip/fixture.ts';
 const AUDIENCE = 'https://api.example.com';
 const read = createQuestionReader({
   namespace: 'Shop',
-  informationSubjects: new Map(),
+  pipSubjects: new Map(),
   assertionHeader: 'x-device-assertion',
   parseSpiffeId: () => undefined,
 });

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
-import { recordLine } from '../../../../src/audit/record.ts';
+import { recordLine } from '../../audit/trace-fixture.ts';
 import { refuse } from '../../../../src/pdp/decision.ts';
 import { PAYMENT_API, LEDGER_API } from '../../../support/requests.ts';
 import { sourceOf, userIdentity } from '../../pdp/decision-point.ts';

@@ -108,6 +108,37 @@ export interface Outcome {
 
 type Method = 'Check' | 'BatchCheck' | 'Explain';
 
+/** A decision service over the decision point of a fixture. */
+export function decisionServiceOf(
+  { point, snapshot }: Pick<ReturnType<typeof setUp>, 'point' | 'snapshot'>,
+  parts: Partial<DecisionServiceParts> = {},
+): DecisionService {
+  return new DecisionService({
+    decisionPoint: point,
+    clock: MACHINE_CLOCK,
+    inFlight: new InFlight(100),
+    timeoutMs: 2000,
+    maxRequestBytes: 1024 * 1024,
+    onEncoded: () => undefined,
+    onFault: () => undefined,
+    snapshots: { current: () => snapshot() },
+    types: TYPES,
+    decoding: {
+      namespace: 'Shop',
+      pipSubjects: new Map([['Shop::Order', ['order']]]),
+      assertionHeader: 'x-device-assertion',
+      parseSpiffeId: (text) => {
+        const identity = parseSpiffeId(text);
+        return 'invalid' in identity ? undefined : identity;
+      },
+    },
+    access: { plaintext: true, grants: [GRANT], explains: () => true },
+    batchTimeoutMs: 5000,
+    maxBatchItems: 1000,
+    ...parts,
+  });
+}
+
 /** Both services of one listener over one decision point, and a client of it. */
 export async function serve(
   setup: Setup = {},
@@ -128,27 +159,14 @@ export async function serve(
     decisionPoint: fixture.point,
     clock: MACHINE_CLOCK,
     inFlight,
-    timeoutMs: 2000,
+    timeoutMs: parts.timeoutMs ?? 2000,
     maxRequestBytes: 1024 * 1024,
     onEncoded: () => undefined,
     onFault: (error: unknown) => void faults.push(error),
   };
-  const decisions = new DecisionService({
+  const decisions = decisionServiceOf(fixture, {
     ...common,
-    snapshots: { current: () => fixture.snapshot() },
-    types: TYPES,
-    decoding: {
-      namespace: 'Shop',
-      informationSubjects: new Map([['Shop::Order', ['order']]]),
-      assertionHeader: 'x-device-assertion',
-      parseSpiffeId: (text) => {
-        const identity = parseSpiffeId(text);
-        return 'invalid' in identity ? undefined : identity;
-      },
-    },
     access: { plaintext: true, grants: [GRANT], explains: () => true, ...access },
-    batchTimeoutMs: 5000,
-    maxBatchItems: 1000,
     ...others,
   });
   const extAuthz = new ExtAuthzService({

@@ -8,6 +8,7 @@ import type { DecisionPoint } from '../../../../src/pdp/decide.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { EXT_AUTHZ_TYPES, checkRequestBytes } from '../../../support/requests.ts';
 import { type Setup, setUp } from '../../pdp/decision-point.ts';
+import { decisionServiceOf } from '../decision-service/fixture.ts';
 import { connect } from '../grpc-client.ts';
 
 async function serve(setup: Setup = {}, parts: Partial<ExtAuthzParts> = {}) {
@@ -30,6 +31,7 @@ async function serve(setup: Setup = {}, parts: Partial<ExtAuthzParts> = {}) {
   const server = await startGrpcServer(service, {
     address: '127.0.0.1:0',
     maxReceiveBytes: 64 * 1024,
+    decisions: decisionServiceOf(fixture),
   });
   const client = connect(server.address);
   onTestFinished(async () => {

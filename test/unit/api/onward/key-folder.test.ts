@@ -18,6 +18,8 @@ let log: ReturnType<typeof memoryLog>;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pdp-keys-'));
   clock = manualClock();
+  // Nobody can say when a file came to its place, so that the time of the tests has to be later than they run.
+  clock.advance(Math.floor(Date.now() / 1000) * 1000 + 2 * DAY - START);
   log = memoryLog();
   return () => rm(folder, { recursive: true, force: true });
 });
@@ -39,7 +41,7 @@ async function put(name: string, algorithm: keyof typeof makers = 'EdDSA', ageMs
 async function putText(name: string, text: string, ageMs = DAY): Promise<void> {
   const file = join(folder, name);
   await writeFile(file, text, { mode: 0o600 });
-  const at = (START - ageMs) / 1000;
+  const at = (clock.now() - ageMs) / 1000;
   await utimes(file, at, at);
 }
 
@@ -88,6 +90,43 @@ describe('a folder of signing keys', () => {
     expect(signer(keys)).toBe(a);
     clock.advance(1);
     expect(signer(keys)).toBe(b);
+  });
+
+  test('counts from when the key was moved there, where that was later than it was written', async () => {
+    const a = await put('a.pem');
+    await put('b.pem', 'EdDSA', 30 * DAY);
+    clock.advance(-2 * DAY);
+    const keys = await open();
+    // Both have just come, and none is better known than the first.
+    expect(signer(keys)).toBe(a);
+  });
+
+  test('keeps a key for one look that does not find it in its file any more: it may be half written', async () => {
+    const a = await put('a.pem');
+    const b = await put('b.pem');
+    const keys = await open();
+    await putText('b.pem', '-----BEGIN PRIVATE KEY-----\nMC4');
+    await keys.poll();
+    expect([signer(keys), published(keys)]).toEqual([b, [a, b]]);
+    expect(log.entries).toEqual([]);
+    await keys.poll();
+    expect([signer(keys), published(keys)]).toEqual([a, [a]]);
+    await keys.poll();
+    expect(log.entries).toMatchObject([{ level: 'warn', fields: { file: join(folder, 'b.pem') } }]);
+    const next = await put('b.pem');
+    await keys.poll();
+    expect(published(keys)).toEqual([a, next]);
+  });
+
+  test('goes on with the key that comes when the file is whole', async () => {
+    await put('a.pem');
+    const keys = await open();
+    await putText('a.pem', '');
+    await keys.poll();
+    const next = await put('a.pem');
+    await keys.poll();
+    expect(signer(keys)).toBe(next);
+    expect(log.entries).toEqual([]);
   });
 
   test('does not wait forever for a key from the future', async () => {

@@ -25,6 +25,7 @@ import {
   checkRequestBytes,
 } from '../../../support/requests.ts';
 import { type Setup, setUp, userIdentity } from '../../pdp/decision-point.ts';
+import { decisionServiceOf } from '../decision-service/fixture.ts';
 import { connect } from '../grpc-client.ts';
 
 const ISSUER = 'https://pdp.example.com';
@@ -105,6 +106,7 @@ describe('the onward identity', () => {
         decision_id: trace.id,
         sub: PAYMENT_API,
         workload: PAYMENT_API,
+        workload_evidence: 'principal',
       });
     },
   );
@@ -141,9 +143,15 @@ describe('the onward identity', () => {
     const trace = await permitted();
     const { identities } = trace;
     if (!identities?.source) throw new Error('no source');
-    const origin = { ...identities.source, id: 'spiffe://prod.example.com/ns/a/sa/b' };
+    const id = 'spiffe://prod.example.com/ns/a/sa/b';
+    const origin = { ...identities.source, id, evidence: 'jwt_svid' as const };
     const signed = onwardIdentity().sign({ ...trace, identities: { ...identities, origin } });
-    expect(claimsOf(signed)).toMatchObject({ workload: PAYMENT_API, origin: origin.id });
+    expect(claimsOf(signed)).toMatchObject({
+      workload: PAYMENT_API,
+      workload_evidence: 'principal',
+      origin: id,
+      origin_evidence: 'jwt_svid',
+    });
   });
 
   test('is about nobody where nobody was identified', async () => {
@@ -259,6 +267,12 @@ describe('the header of the onward identity', () => {
     expect(encoded(unset, 'token', 'x-user').removed).not.toContain('x-user');
   });
 
+  test('is for one request: with it nothing is said of how long the answer holds', () => {
+    const timed: Decision = { ...permit, cacheableUntil: 4e12 };
+    expect(encoded(timed, 'token').metadata).not.toHaveProperty('cacheable_until');
+    expect(encoded(timed).metadata).toMatchObject({ cacheable_until: 4e12 });
+  });
+
   test('goes to nobody with a deny', () => {
     const deny: Decision = { verdict: 'deny', reason: 'no_permit', policies: [] };
     const answer = encoded(deny, 'token');
@@ -284,7 +298,8 @@ async function serve(onward: OnwardIdentity, setup: Setup = {}) {
       throw error;
     },
   });
-  const options = { address: '127.0.0.1:0', maxReceiveBytes: 64 * 1024, maxConnectionAgeMs: 60_000 };
+  const decisions = decisionServiceOf(fixture);
+  const options = { address: '127.0.0.1:0', maxReceiveBytes: 64 * 1024, decisions };
   const server = await startGrpcServer(service, options);
   const client = connect(server.address);
   onTestFinished(async () => {

@@ -21,7 +21,8 @@ const READS_THEM = `
     (context has origin && context.origin == ZeroTrust::Workload::"a") ||
     (context has pep && context.pep.trust_domain == "b") ||
     (context has claimed_sources && context.claimed_sources.contains("c")) ||
-    (context has source_evidence && context.source_evidence == "principal")
+    (context has source_evidence && context.source_evidence == "principal") ||
+    (context has origin_evidence && context.origin_evidence == "d")
   };`;
 
 async function decide(workloads: Workloads, policies = READS_THEM) {
@@ -33,12 +34,28 @@ describe('the workloads of a request', () => {
     const { cedar } = await decide({ source: WEB, origin: CLIENT, claimedSources: [FORGED] });
     expect(cedar?.context).toMatchObject({
       origin: { __entity: uid(CLIENT.id) },
+      origin_evidence: 'xfcc',
       claimed_sources: [FORGED],
       source_evidence: 'principal',
     });
     expect(cedar?.principal).toEqual(uid(WEB.id));
     const origin = cedar?.entities.find((entity) => entity.uid.id === CLIENT.id);
     expect(origin).toMatchObject({ parents: [] });
+  });
+
+  test('that asked first are told apart by their proof: a token is good for whoever holds it', async () => {
+    const policies = `
+      @id("by-proxies") permit(principal, action, resource)
+      when { context has origin && context has origin_evidence && context.origin_evidence == "xfcc" };`;
+    for (const [evidence, verdict] of [
+      ['xfcc', 'permit'],
+      ['jwt_svid', 'deny'],
+      ['kubernetes_token', 'deny'],
+    ] as const) {
+      const { decision } = await decide({ source: WEB, origin: workload('client', evidence) }, policies);
+      expect([evidence, decision.verdict]).toEqual([evidence, verdict]);
+    }
+    expect((await decide({ source: WEB })).cedar?.context).not.toHaveProperty('origin_evidence');
   });
 
   test('name the PEP where it is known', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { refuse } from '../../../../src/pdp/decision.ts';
 import { WEB, accessRequest } from '../../../support/requests.ts';
 import { PERMIT_ALL, setUp, sourceOf, userIdentity } from '../decision-point.ts';
 
@@ -46,10 +47,10 @@ describe('an equal question is answered from the cache', () => {
   });
 
   test('never where authentication says no', async () => {
-    let answer: ReturnType<typeof userIdentity> | { refusal: 'token_expired' } = userIdentity('alice');
+    let answer: ReturnType<typeof userIdentity> | ReturnType<typeof refuse> = userIdentity('alice');
     const { decide } = setUp({ user: () => Promise.resolve(answer) });
     expect((await decide()).decision.verdict).toBe('permit');
-    answer = { refusal: 'token_expired' };
+    answer = refuse('token_expired');
     expect((await decide()).decision).toMatchObject({ verdict: 'deny', reason: 'token_expired' });
   });
 });

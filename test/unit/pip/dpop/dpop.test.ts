@@ -12,8 +12,11 @@ import {
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Refusal } from '../../../../src/pdp/decision.ts';
 import { type DpopCheck, createDpopCheck, replayWindowMs } from '../../../../src/pip/dpop/dpop.ts';
-import { createMemoryReplayStore } from '../../../../src/pip/dpop/replay-store.ts';
-import { type ManualClock, START, manualClock, receivedOf, requestWith } from '../fixture.ts';
+import {
+  type MemoryReplayStoreOptions,
+  createMemoryReplayStore,
+} from '../../../../src/pip/dpop/replay-store.ts';
+import { type ManualClock, START, manualClock, memoryLog, receivedOf, requestWith } from '../fixture.ts';
 
 const TOKEN = 'header.payload.signature';
 const ATH = createHash('sha256').update(TOKEN).digest('base64url');
@@ -56,13 +59,18 @@ function proofOf({ claims = {}, header = {}, signer = key }: ProofParts = {}): P
     .sign(signer.privateKey);
 }
 
-function checkOf(clock: ManualClock = manualClock(), maxEntries = 100): DpopCheck {
+function checkOf(
+  clock: ManualClock = manualClock(),
+  limits: Partial<MemoryReplayStoreOptions> = {},
+): DpopCheck {
+  const windowMs = replayWindowMs(60, 5);
+  const store = { clock, log: memoryLog(), windowMs, maxEntries: 100, maxPerOwner: 100, ...limits };
   return createDpopCheck({
     origins: new Map([['api.example.com', ['https://api.example.com', 'https://www.example.com:8443']]]),
     algorithms: ['ES256', 'Ed25519', 'PS256', 'RS256'],
     maxAgeSeconds: 60,
     skewSeconds: 5,
-    replays: createMemoryReplayStore({ clock, windowMs: replayWindowMs(60, 5), maxEntries }),
+    replays: createMemoryReplayStore(store),
   });
 }
 
@@ -309,7 +317,8 @@ describe('a proof that comes again', () => {
 
   test('cannot be told once the store is full: nothing is forgotten early', async () => {
     const clock = manualClock();
-    const dpop = checkOf(clock, 2);
+    const log = memoryLog();
+    const dpop = checkOf(clock, { maxEntries: 2, log });
     const send = async (jti: string, now = START) =>
       await dpop(
         received({ dpop: [await proofOf({ claims: { jti, iat: now / 1000 } })], now }),
@@ -321,13 +330,35 @@ describe('a proof that comes again', () => {
       refusal: 'token_unverifiable',
       detail: expect.stringContaining('full') as string,
     });
+    await send('4');
+    expect(log.entries.map(({ message }) => message)).toEqual(['DPoP proofs of everybody are refused']);
     expect(await send('1')).toEqual(invalid('used before'));
     clock.advance(replayWindowMs(60, 5));
     expect(await send('3', clock.now())).toBeUndefined();
   });
 
+  test('is told from one too many of a key, which is refused to that key only until its share is free again', async () => {
+    const clock = manualClock();
+    const dpop = checkOf(clock, { maxPerOwner: 2 });
+    const send = async (jti: string, signer = key) =>
+      await dpop(
+        received({
+          dpop: [await proofOf({ signer, claims: { jti, iat: clock.now() / 1000 } })],
+          now: clock.now(),
+        }),
+        TOKEN,
+        signer.thumbprint,
+      );
+    expect([await send('1'), await send('2')]).toEqual([undefined, undefined]);
+    expect(await send('3')).toMatchObject({ refusal: 'overloaded' });
+    expect(await send('1')).toEqual(invalid('used before'));
+    expect(await send('3', other)).toBeUndefined();
+    clock.advance(replayWindowMs(60, 5));
+    expect(await send('3')).toBeUndefined();
+  });
+
   test('takes no room in the store where something else is wrong with it', async () => {
-    const dpop = checkOf(manualClock(), 1);
+    const dpop = checkOf(manualClock(), { maxEntries: 1 });
     const wrong = await proofOf({ claims: { jti: 'x', htm: 'PUT' } });
     const forged = await proofOf({ signer: other, header: { jwk: key.jwk } });
     for (const proof of [wrong, forged]) await dpop(received({ dpop: [proof] }), TOKEN, key.thumbprint);

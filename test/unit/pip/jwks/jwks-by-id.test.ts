@@ -12,12 +12,14 @@ let log: MemoryLog;
 let pems: Map<string, string>;
 let asked: string[];
 let pem: string;
+let missing: number;
 const open: KeySet[] = [];
 
 beforeEach(async () => {
   clock = manualClock();
   log = memoryLog();
   asked = [];
+  missing = 404;
   pem = await exportSPKI((await generateKeyPair('ES384', { extractable: true })).publicKey);
   pems = new Map([[`https://keys.example.com/${ONE}`, pem]]);
 });
@@ -31,7 +33,7 @@ function keySet(pemUrl = TEMPLATE): KeySet {
   const fetch = async (url: string): Promise<Response> => {
     asked.push(url);
     const text = pems.get(url);
-    return text === undefined ? new Response('', { status: 404 }) : new Response(text);
+    return text === undefined ? new Response('', { status: missing }) : new Response(text);
   };
   const source = { pemUrl, algorithm: 'ES384' };
   const created = createKeySet({
@@ -52,9 +54,6 @@ async function knows(keys: KeySet, kid: string, alg = 'ES384'): Promise<boolean>
   return (await resolver?.({ alg, kid }).catch(() => undefined)) !== undefined;
 }
 
-const untilKnown = (keys: KeySet, kid: string) =>
-  eventually('the key is known', async () => ((await knows(keys, kid)) ? true : undefined));
-
 describe('keys with a URL each', () => {
   test('are fetched when a token names them, and refused until then', async () => {
     const keys = keySet();
@@ -64,7 +63,7 @@ describe('keys with a URL each', () => {
     expect(await knows(keys, ONE)).toBe(false);
     keys.requestRefresh(ONE);
     keys.requestRefresh(ONE);
-    await untilKnown(keys, ONE);
+    await eventually('the key is known', async () => ((await knows(keys, ONE)) ? true : undefined));
     expect(asked).toEqual([`https://keys.example.com/${ONE}`]);
     expect(await knows(keys, ONE, 'ES256')).toBe(false);
     expect(await knows(keys, 'another-1')).toBe(false);
@@ -80,20 +79,66 @@ describe('keys with a URL each', () => {
     'a?b=12345',
     '$&$&$&$&',
     'k\u00e9y-12345',
-  ])('are never asked for by an id such as %j', (kid) => {
+  ])('are never asked for by an id such as %j', async (kid) => {
+    vi.useFakeTimers();
     const keys = keySet();
     keys.requestRefresh(kid);
     keys.requestRefresh();
+    await vi.advanceTimersByTimeAsync(10_000);
     expect(asked).toEqual([]);
   });
 
-  test('are asked for twelve times a minute at most, whatever tokens say', async () => {
+  test('are asked for twelve times a minute at most, whatever tokens say, and that is told once', async () => {
+    vi.useFakeTimers();
     const keys = keySet();
     for (let count = 0; count < 100; count++) keys.requestRefresh(`unknown-${count}`);
+    expect(asked).toEqual([]);
+    await vi.advanceTimersByTimeAsync(60_000);
     expect(asked).toHaveLength(12);
-    clock.advance(60_000);
-    keys.requestRefresh(ONE);
-    await untilKnown(keys, ONE);
+    const told = log.entries.filter(({ message }) => message.includes('more unknown keys than are fetched'));
+    expect(told).toHaveLength(1);
+  });
+
+  test('are asked for in the order of how many tokens name them, however many others there are', async () => {
+    vi.useFakeTimers();
+    const keys = keySet();
+    for (let count = 0; count < 10_000; count++) {
+      keys.requestRefresh(`unknown-${count}`);
+      if (count % 100 === 0) keys.requestRefresh(ONE);
+    }
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(asked).toEqual([`https://keys.example.com/${ONE}`]);
+    await vi.waitFor(async () => expect(await knows(keys, ONE)).toBe(true));
+  });
+
+  test.each([403, 404, 410])(
+    'are not asked for again for ten minutes where the answer is %d',
+    async (status) => {
+      vi.useFakeTimers();
+      missing = status;
+      const keys = keySet();
+      const again = async (ms: number): Promise<number> => {
+        clock.advance(ms);
+        keys.requestRefresh('unknown-1');
+        await vi.advanceTimersByTimeAsync(10_000);
+        return asked.length;
+      };
+      expect(await again(0)).toBe(1);
+      expect(await again(10_000)).toBe(1);
+      expect(await again(589_999)).toBe(1);
+      expect(await again(1)).toBe(2);
+    },
+  );
+
+  test('are asked for again soon where their source fails', async () => {
+    vi.useFakeTimers();
+    missing = 503;
+    const keys = keySet();
+    for (let count = 1; count <= 3; count++) {
+      keys.requestRefresh('unknown-1');
+      await vi.advanceTimersByTimeAsync(5_000);
+      expect(asked).toHaveLength(count);
+    }
   });
 
   test('are refused where what is there is not one public key of the algorithm', async () => {
@@ -105,13 +150,15 @@ describe('keys with a URL each', () => {
       '',
       await exportSPKI((await generateKeyPair('ES256', { extractable: true })).publicKey),
     ];
+    vi.useFakeTimers();
     for (const [index, text] of wrong.entries()) {
       const kid = `wrong-key-${index}`;
       pems.set(`https://keys.example.com/${kid}`, text);
       const keys = keySet();
       const before = log.entries.length;
       keys.requestRefresh(kid);
-      await eventually('the refusal is logged', () => (log.entries.length > before ? true : undefined));
+      await vi.advanceTimersByTimeAsync(1_000);
+      await vi.waitFor(() => expect(log.entries.length).toBeGreaterThan(before));
       expect(await knows(keys, kid)).toBe(false);
     }
     expect(log.text()).not.toContain('PRIVATE');
@@ -122,6 +169,7 @@ describe('keys with a URL each', () => {
     const keys = keySet();
     await keys.start();
     keys.requestRefresh(ONE);
+    await vi.advanceTimersByTimeAsync(1_000);
     await vi.waitFor(async () => expect(await knows(keys, ONE)).toBe(true));
     clock.advance(200_000);
     await vi.advanceTimersByTimeAsync(60_000);
@@ -141,10 +189,13 @@ describe('keys with a URL each', () => {
     },
   );
 
-  test('are not asked for any more once the set is closed', () => {
+  test('are not asked for any more once the set is closed', async () => {
+    vi.useFakeTimers();
     const keys = keySet();
+    keys.requestRefresh(ONE);
     keys[Symbol.dispose]();
     keys.requestRefresh(ONE);
+    await vi.advanceTimersByTimeAsync(60_000);
     expect(asked).toEqual([]);
   });
 });

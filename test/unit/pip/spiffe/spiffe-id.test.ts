@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { normalisePrincipal, parseSpiffeId } from '../../../../src/pip/spiffe/spiffe-id.ts';
+import {
+  normalisePrincipal,
+  parseSpiffeId,
+  trustDomainProblem,
+} from '../../../../src/pip/spiffe/spiffe-id.ts';
 
 const allBytes = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code));
 const tdCharacters = allBytes.filter((character) => /[a-z0-9._-]/.test(character));
@@ -164,5 +168,13 @@ describe('principal of a peer', () => {
     '',
   ])('does not take %j for a workload', (text) => {
     expect(normalisePrincipal(text)).toHaveProperty('invalid');
+  });
+});
+
+describe('the name of a trust domain', () => {
+  test('is lower case letters, digits, dots, dashes and underscores, and nothing more', () => {
+    expect(trustDomainProblem('prod.example-1_a.com')).toBeUndefined();
+    for (const name of ['', 'Prod', 'a/b', 'a:1', 'a b', 'ä', 'a'.repeat(256)])
+      expect(trustDomainProblem(name), name).toBeTypeOf('string');
   });
 });

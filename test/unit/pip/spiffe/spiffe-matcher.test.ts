@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { InputError } from '../../../../src/pdp/errors.ts';
-import { createSpiffeMatcher, problemOf } from '../../../../src/pip/spiffe/spiffe-matcher.ts';
+import { createSpiffeMatcher, patternProblem } from '../../../../src/pip/spiffe/spiffe-matcher.ts';
 import { parseSpiffeId } from '../../../../src/pip/spiffe/spiffe-id.ts';
 
 const ID = 'spiffe://prod.example.com/ns/payments/sa/payment-api';
@@ -60,7 +60,7 @@ describe('an allow list of workloads', () => {
     ['spiffe://Prod.example.com/*', 'character outside'],
     ['spiffe://prod.example.com:443/*', 'character outside'],
   ])('refuses %j, and says why', (pattern, words) => {
-    expect(problemOf(pattern)).toContain(words);
+    expect(patternProblem(pattern)).toContain(words);
     expect(() => createSpiffeMatcher([ID, pattern])).toThrow(InputError);
   });
 

@@ -127,6 +127,35 @@ describe('SVID files', () => {
     await isTrue('the new pair is held', () => source.state.svid?.certificateChain === next.cert);
   });
 
+  test('that are not taken say why for as long as they are not, and are counted', async () => {
+    const { source } = await open();
+    expect(source.health).toEqual({
+      problem: 'the certificate cannot be read: the file does not exist',
+      refused: 0,
+      bundles: [{ trustDomain: DOMAIN, problem: 'the file does not exist' }],
+    });
+    const [leaf, other] = [await ca.issue({ spiffeId: ID }), await ca.issue({ spiffeId: ID })];
+    await write({ cert: leaf.cert, key: other.key });
+    await isTrue('it is refused', () => source.health.problem?.includes('does not belong') === true);
+    expect(source.health.refused).toBeGreaterThan(0);
+    await writeFile(inFolder('key.pem'), leaf.key);
+    await isTrue('it is taken', () => source.health.problem === undefined);
+    const [bundle] = source.health.bundles;
+    expect(bundle?.confirmedAt).toBeGreaterThan(Date.now() - 60_000);
+    await writeFile(inFolder('bundle.pem'), 'garbage');
+    await isTrue(
+      'the bundle is refused',
+      () => source.health.bundles[0]?.problem?.startsWith('the bundle') === true,
+    );
+    const { confirmedAt } = source.health.bundles[0] ?? {};
+    offset += HOUR;
+    const next = await ca.issue({ spiffeId: ID });
+    await writeFile(inFolder('key.pem'), next.key);
+    await writeFile(inFolder('svid.pem'), next.cert);
+    await isTrue('there was another look', () => source.state.svid?.certificateChain === next.cert);
+    expect(source.health.bundles[0]?.confirmedAt).toBe(confirmedAt);
+  });
+
   test('never give a certificate with the key of another, however they are written', async () => {
     const leaves = await Promise.all(Array.from({ length: 25 }, () => ca.issue({ spiffeId: ID })));
     const [first, last] = [leaves[0], leaves.at(-1)] as [Leaf, Leaf];
@@ -287,6 +316,20 @@ describe('SVID files', () => {
     await source[Symbol.asyncDispose]();
     await started;
     expect(source.state).toEqual({ bundles: new Map() });
+  });
+
+  test('tell everybody, though somebody who is told fails', async () => {
+    await write(await ca.issue({ spiffeId: ID }));
+    const { source } = await open();
+    let told = 0;
+    source.onChange(() => {
+      throw new Error('not now');
+    });
+    source.onChange(() => (told += 1));
+    await writeFile(inFolder('bundle.pem'), `${ca.bundle}# again\n`);
+    await isTrue('the other is told', () => told === 1);
+    await writeFile(inFolder('bundle.pem'), `${ca.bundle}# and again\n`);
+    await isTrue('the other is told again', () => told === 2);
   });
 
   test('tell nobody who has stopped to listen', async () => {

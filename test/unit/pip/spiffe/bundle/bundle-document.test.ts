@@ -5,7 +5,6 @@ import {
   readPemBundle,
   readSpiffeBundle,
   readSpiffeBundleMap,
-  trustDomainProblem,
 } from '../../../../../src/pip/spiffe/bundle/bundle-document.ts';
 import { type TestCa, createTestCa } from '../../../../support/test-ca.ts';
 import { keyPair } from '../../../../support/x509.ts';
@@ -203,14 +202,6 @@ describe('a bundle map', () => {
     ['no trust domains', '{"keys":[]}', "no object 'trust_domains'"],
   ])('is refused as a whole with %s', (_what, text, words) => {
     expect(readSpiffeBundleMap(text)).toEqual(refusal(words));
-  });
-});
-
-describe('the name of a trust domain', () => {
-  test('is lower case letters, digits, dots, dashes and underscores, and nothing more', () => {
-    expect(trustDomainProblem('prod.example-1_a.com')).toBeUndefined();
-    for (const name of ['', 'Prod', 'a/b', 'a:1', 'a b', 'ä', 'a'.repeat(256)])
-      expect(trustDomainProblem(name), name).toBeTypeOf('string');
   });
 });
 

@@ -36,6 +36,7 @@ describe('DER sequences one after the other', () => {
     ['an element that ends too early', [0x30, 2, 0]],
     ['a length that ends too early', [0x30, 0x82, 1]],
     ['an indefinite length', [0x30, 0x80, 0, 0]],
+    ['a length that is not in its shortest form', [0x30, 0x81, 1, 0]],
     ['a length of four bytes', [0x30, 0x84, 0, 0, 0, 0]],
     ['bytes after the last', [0x30, 0, 0]],
   ])('%s is none', (_, bytes) => {

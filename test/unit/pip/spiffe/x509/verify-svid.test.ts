@@ -249,7 +249,7 @@ describe('trust', () => {
     const namesake = await newCa();
     const { chain } = await namesake.issue({ spiffeId: ID, ...VALID });
     expect(verify(chain)).toEqual(
-      problem('chain', `none of the 1 CA certificate in the bundle of the trust domain '${DOMAIN}'`),
+      problem('chain', `not the one CA certificate in the bundle of the trust domain '${DOMAIN}'`),
     );
   });
 

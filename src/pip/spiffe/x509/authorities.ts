@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { messageOf } from '../../../pdp/errors.ts';
-import { readCertificate } from './certificate.ts';
+import type { TrustBundle } from '../../../pdp/x509-svid.ts';
+import { type Certificate, readCertificate } from './certificate.ts';
 import { keyFloorProblem } from './crypto-floor.ts';
 
 /** Why a text is not a bundle, in words that continue "the bundle …". */
@@ -23,4 +24,19 @@ export function readAuthority(
   } catch (error) {
     return { problem: `holds a certificate that cannot be read (${messageOf(error).slice(0, 120)})` };
   }
+}
+
+// Bundles change every few hours and are read at every verification.
+const readBefore = new WeakMap<TrustBundle, readonly Certificate[]>();
+
+/** The CA certificates of a bundle, as path validation needs them. One that cannot be read strictly vouches for nothing. */
+export function readAuthorities(bundle: TrustBundle): readonly Certificate[] {
+  const known = readBefore.get(bundle);
+  if (known) return known;
+  const authorities = bundle.x509Authorities.flatMap(({ raw }) => {
+    const certificate = readCertificate(raw);
+    return 'problem' in certificate ? [] : [certificate];
+  });
+  readBefore.set(bundle, authorities);
+  return authorities;
 }

@@ -1,0 +1,40 @@
+/** What each option does, by the way that usages write it. */
+const WORDS: Readonly<Record<string, string>> = {
+  '--access-log FILE': "compare with Envoy's access log (JSON lines with `decision_id`)",
+  '--check': 'change nothing; exit with 1 where a file is not formatted',
+  '--config FILE': 'the configuration (-c); else PDP_CONFIG, else pdp.yaml in the working directory',
+  '--coverage': 'tell which policies no test has decided',
+  '--device ID': 'the `device_id` in the token',
+  '--digest DIGEST': 'only where the policies that come in force are these; else exit with 1',
+  '--filter TEXT': 'only tests whose name holds TEXT',
+  '--force': 'overwrite files that are there',
+  '--html FILE': 'write a report as a page, with coverage',
+  '--json': 'print JSON',
+  '--junit FILE': 'write a JUnit report',
+  '--lifetime SECONDS': 'how long the token is valid; a negative one has expired',
+  '--mfa': 'the user has authenticated with a second factor',
+  '--min-coverage N': 'exit with 1 where tests decide fewer than N percent of the policies',
+  '--namespace NAME': 'the Cedar namespace; made of the title of the document unless given',
+  '--openapi FILE': 'the OpenAPI 3 document',
+  '--ops HOST:PORT': 'where the ops surface listens; as configured unless given',
+  '--out DIR': 'write files into this folder, in place of printing them',
+  '--out FILE': 'the bundle to write',
+  '--out PREFIX': 'beginning of the names of both files',
+  '--revision N': 'a whole number, higher than that of what servers hold',
+  '--scope "WORDS"': 'the `scope` in the token',
+  '--server[=HOST:PORT]': 'ask a running server whose gRPC surface is plaintext; 127.0.0.1:9191 unless given',
+  '--sign KEYFILE': 'sign with this Ed25519 private key (PEM)',
+  '--token TOKEN': 'send this user token',
+  '--token-file FILE': 'file with the admin token; as configured unless given',
+  '--user NAME': 'the `sub` in the token',
+  '--watch': 'run again on every change, until stopped',
+};
+
+const OPTION = /--[a-z-]+(?:\[=[^\]]+\])?(?: (?:"[^"]+"|[A-Z][A-Z:]*))?/g;
+
+/** A line for each option that a usage names, in its order; an option without words is a mistake in the table above. */
+export function optionLines(usage: string): string[] {
+  const options = usage.match(OPTION) ?? [];
+  const width = Math.max(...options.map(({ length }) => length));
+  return options.map((option) => `${option.padEnd(width)}  ${WORDS[option] ?? ''}`.trimEnd());
+}
