@@ -10,6 +10,8 @@ import { AUDIENCE, ISSUER, ISSUER_NAME } from './requests.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const READY_MS = 15_000;
+/** Those of `bin/pdp`. */
+const FLAGS = readFileSync(join(ROOT, 'bin/pdp'), 'utf8').match(/--max-[\w-]+=\d+/g) ?? [];
 
 /** A server under load, in a process of its own. */
 export interface ServerProcess extends AsyncDisposable {
@@ -91,7 +93,11 @@ export async function startPdp({
   writeFileSync(join(folder, 'pdp.yaml'), stringify(pdpConfig(folder, port, opsPort, policySet)));
   const main = join(ROOT, 'dist/main.js');
   const profile = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
-  const child = spawnPinned([...profile, main, 'serve', '--config', join(folder, 'pdp.yaml')], 'pipe', cores);
+  const child = spawnPinned(
+    [...profile, ...FLAGS, main, 'serve', '--config', join(folder, 'pdp.yaml')],
+    'pipe',
+    cores,
+  );
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text: string) => void (output = (output + text).slice(-4000)));

@@ -52,7 +52,7 @@ describe('deploy/docker/Dockerfile', () => {
   });
 
   test('starts the built server without a shell, so that SIGTERM reaches it', () => {
-    expect(argsOf('ENTRYPOINT')).toEqual(['["node", "/app/dist/main.js"]']);
+    expect(argsOf('ENTRYPOINT')).toEqual(['["node", "--max-semi-space-size=8", "/app/dist/main.js"]']);
     expect(argsOf('CMD')).toEqual(['["serve", "--config", "/etc/cedar-pdp/pdp.yaml"]']);
   });
 
