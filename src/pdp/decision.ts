@@ -68,6 +68,37 @@ export const PERMIT_REASON = 'permitted';
 /** Why a decision came out as it did. */
 export type Reason = DenyReason | typeof PERMIT_REASON;
 
+/** Which of the things that an operator would look at is wrong with evidence that was refused: a label of metrics and log lines. */
+export type EvidenceCause =
+  | 'malformed'
+  | 'spiffe_id'
+  | 'trust_domain'
+  | 'expired'
+  | 'not_yet_valid'
+  | 'key_usage'
+  | 'chain'
+  | 'hops'
+  | 'issuer'
+  | 'audience'
+  | 'type'
+  | 'algorithm'
+  | 'key'
+  | 'signature'
+  | 'claims'
+  | 'binding'
+  | 'age'
+  | 'conflict'
+  | 'missing'
+  | 'unavailable';
+
+/** What a refusal is about, beside its reason. */
+export interface RefusalAbout {
+  /** Fingerprint (`sha256:<base64url>`) of the evidence that was refused, so that it can be found again; never the evidence. */
+  readonly evidence?: string;
+  /** Where one reason stands for several things that may be wrong with evidence: which one. */
+  readonly cause?: EvidenceCause;
+}
+
 /** A refusal by a stage before or after Cedar. Only what {@link refuse} made is one. */
 export class Refusal {
   // A record from outside may well have a member named `refusal`; it has none of this name.
@@ -75,13 +106,14 @@ export class Refusal {
   readonly refusal: DenyReason;
   /** For operators and records; it never reaches the client. */
   readonly detail: string | undefined;
-  /** Fingerprint (`sha256:<base64url>`) of the evidence that was refused, so that it can be found again; never the evidence. */
   readonly evidence: string | undefined;
+  readonly cause: EvidenceCause | undefined;
 
-  constructor(refusal: DenyReason, detail?: string, evidence?: string) {
+  constructor(refusal: DenyReason, detail?: string, { evidence, cause }: RefusalAbout = {}) {
     this.refusal = refusal;
     this.detail = detail;
     this.evidence = evidence;
+    this.cause = cause;
   }
 
   static is(value: object): value is Refusal {
@@ -90,8 +122,8 @@ export class Refusal {
 }
 
 /** Makes a {@link Refusal}. */
-export function refuse(refusal: DenyReason, detail?: string, evidence?: string): Refusal {
-  return new Refusal(refusal, detail, evidence);
+export function refuse(refusal: DenyReason, detail?: string, about?: RefusalAbout): Refusal {
+  return new Refusal(refusal, detail, about);
 }
 
 /** Tells a refusal from a stage's value, whatever that holds. */
@@ -130,15 +162,13 @@ export interface Permit extends Concluded {
 }
 
 /** The access is denied: the state that every check starts in. */
-export interface Deny extends Concluded {
+export interface Deny extends Concluded, RefusalAbout {
   readonly verdict: 'deny';
   readonly reason: DenyReason;
   /** Public words of the determining policies' `@reason`; absent: the reason's own public message. */
   readonly message?: string;
   /** What the operator should know; never sent to the client. */
   readonly detail?: string;
-  /** Fingerprint of the evidence that was refused; see {@link Refusal}. */
-  readonly evidence?: string;
   readonly advice?: Advice;
   /** The route is in observe mode: the deny is recorded, and the request let through. */
   readonly enforced?: false;
@@ -160,6 +190,7 @@ export function denyFor(refusal: Refusal, snapshot?: string): Deny {
     policies: [],
     ...(refusal.detail !== undefined && { detail: refusal.detail }),
     ...(refusal.evidence !== undefined && { evidence: refusal.evidence }),
+    ...(refusal.cause !== undefined && { cause: refusal.cause }),
     ...(snapshot !== undefined && { snapshot }),
   };
 }

@@ -6,8 +6,10 @@ import { type Refusal, refuse } from '../pdp/decision.ts';
  * the records, or at whoever made it. What a refusal names already stays.
  */
 export function withEvidence(refused: Refusal, text: string): Refusal {
-  const { refusal, detail, evidence } = refused;
-  return evidence === undefined
-    ? refuse(refusal, detail, `sha256:${hash('sha256', text, 'base64url')}`)
-    : refused;
+  const { refusal, detail, evidence, cause } = refused;
+  if (evidence !== undefined) return refused;
+  return refuse(refusal, detail, {
+    evidence: `sha256:${hash('sha256', text, 'base64url')}`,
+    ...(cause && { cause }),
+  });
 }

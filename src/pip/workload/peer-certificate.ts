@@ -1,6 +1,6 @@
 import { X509Certificate, hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { type DenyReason, type Refusal, refuse } from '../../pdp/decision.ts';
+import { type DenyReason, type EvidenceCause, type Refusal, refuse } from '../../pdp/decision.ts';
 import type { SourceCertificate } from '../../pdp/identity.ts';
 import { uriNames } from '../../pdp/subject-alt-name.ts';
 import { printable } from '../printable.ts';
@@ -51,8 +51,13 @@ export function certificateConflict(
 }
 
 /** A refusal of a certificate, by which it can be found again. */
-export function refuseCertificate(reason: DenyReason, detail: string, fingerprint: string): Refusal {
-  return refuse(reason, detail, `sha256:${fingerprint}`);
+export function refuseCertificate(
+  reason: DenyReason,
+  detail: string,
+  fingerprint: string,
+  cause?: EvidenceCause,
+): Refusal {
+  return refuse(reason, detail, { evidence: `sha256:${fingerprint}`, ...(cause && { cause }) });
 }
 
 /** The fingerprint of a certificate in DER: `x5t#S256`, base64url (RFC 8705 §3.1). */
