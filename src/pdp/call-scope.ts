@@ -12,6 +12,7 @@ export class CallScope implements Disposable {
   #controller: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #cancelled = false;
+  #ended = false;
   /** The timer has spoken; it may do so a fraction of a millisecond before the clock says so. */
   #expired = false;
 
@@ -21,8 +22,9 @@ export class CallScope implements Disposable {
     this.#deadline = clock.monotonic() + timeoutMs;
   }
 
-  /** The caller has gone. */
+  /** The caller has gone. Calls that are answered are told so too, when nobody waits any more: then it means nothing. */
   cancel(): void {
+    if (this.#ended) return;
     this.#cancelled = true;
     this.#controller?.abort(new Error('cancelled'));
   }
@@ -51,6 +53,7 @@ export class CallScope implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#ended = true;
     clearTimeout(this.#timer);
   }
 }

@@ -46,7 +46,13 @@ export interface AttributeSource {
   readonly gives: readonly string[];
   /** What a failure to answer means: the check is denied, or goes on with the attributes missing (never false). */
   readonly onFailure: 'deny' | 'omit';
-  lookup(subjectId: string, signal: AbortSignal): AttributeAnswer | Promise<AttributeAnswer>;
+  lookup(subjectId: string, asker: Asker): AttributeAnswer | Promise<AttributeAnswer>;
+}
+
+/** Who waits for an answer. */
+export interface Asker {
+  /** Aborts when nobody waits any more. Made when it is first read, which costs: read it only to wait. */
+  readonly signal: AbortSignal;
 }
 
 /** The policy set in force. */

@@ -209,14 +209,14 @@ function rememberingSource(source: AttributeSource, known: () => Known): Attribu
     subject,
     gives,
     onFailure,
-    lookup(subjectId, signal) {
+    lookup(subjectId, asker) {
       const { facts = [], omissions = [] } = known();
       const isIt = (one: { source: string; subjectId: string }) =>
         one.source === name && one.subjectId === subjectId;
       const omission = omissions.find(isIt);
       // The stage puts the name before what it catches.
       if (omission) throw new Error(omission.detail.replace(`${name}: `, ''));
-      return facts.find(isIt) ?? source.lookup(subjectId, signal);
+      return facts.find(isIt) ?? source.lookup(subjectId, asker);
     },
   };
 }

@@ -108,7 +108,7 @@ async function ask(
 ): Promise<AttributeFact | AttributeOmission | Refusal> {
   const about = { source: source.name, subject: source.subject, subjectId, gives: source.gives };
   try {
-    const answer = source.lookup(subjectId, scope.signal);
+    const answer = source.lookup(subjectId, scope);
     return { ...(answer instanceof Promise ? await abortable(answer, scope.signal) : answer), ...about };
   } catch (error) {
     const interrupted = scope.interruption();

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { AttributeAnswer } from '../../pdp/attribute.ts';
-import type { AttributeSource, Clock } from '../../pdp/ports.ts';
+import type { Asker, AttributeSource, Clock } from '../../pdp/ports.ts';
 import { abortable } from '../../pdp/abortable.ts';
 
 /** Settings of {@link cached}. */
@@ -32,7 +32,7 @@ export function cached(source: AttributeSource, options: CachedOptions): Attribu
   const flights = new Map<string, Flight>();
   const takeOff = (subjectId: string): Flight => {
     const abort = new AbortController();
-    const answer = ask(source, subjectId, abort.signal)
+    const answer = ask(source, subjectId, abort)
       .then((found) => {
         const freshMs = found.freshUntil - options.clock.now();
         if (freshMs > 0)
@@ -66,18 +66,16 @@ export function cached(source: AttributeSource, options: CachedOptions): Attribu
     subject: source.subject,
     gives: source.gives,
     onFailure: source.onFailure,
-    lookup(subjectId, signal) {
+    lookup(subjectId, asker) {
       const known = answers.get(subjectId);
       const fresh = known !== undefined && known.until > options.clock.monotonic();
-      return fresh && known.answer.freshUntil > options.clock.now() ? known.answer : join(subjectId, signal);
+      return fresh && known.answer.freshUntil > options.clock.now()
+        ? known.answer
+        : join(subjectId, asker.signal);
     },
   };
 }
 
-async function ask(
-  source: AttributeSource,
-  subjectId: string,
-  signal: AbortSignal,
-): Promise<AttributeAnswer> {
-  return await source.lookup(subjectId, signal);
+async function ask(source: AttributeSource, subjectId: string, asker: Asker): Promise<AttributeAnswer> {
+  return await source.lookup(subjectId, asker);
 }

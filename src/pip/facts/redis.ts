@@ -60,7 +60,7 @@ export async function openRedisSource(
     subject,
     gives,
     onFailure,
-    lookup: (subjectId, signal) => lookup(options, reader, subjectId, signal),
+    lookup: (subjectId, { signal }) => lookup(options, reader, subjectId, signal),
     [Symbol.asyncDispose]: async () => redis.disconnect(),
   };
 }

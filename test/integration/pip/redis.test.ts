@@ -13,7 +13,7 @@ import { freePort } from '../../support/free-port.ts';
 import { type TestRedis, startRedis } from '../../support/redis.ts';
 import { type MemoryLog, START, manualClock, memoryLog } from '../../unit/pip/fixture.ts';
 
-const NEVER = new AbortController().signal;
+const NEVER = new AbortController();
 
 let shared: TestRedis;
 let log: MemoryLog;
@@ -225,7 +225,7 @@ describe('a Redis that fails', () => {
     const devices = await source({ url: redis.url });
     redis.pause();
     const caller = new AbortController();
-    const lookup = devices.lookup('a', caller.signal);
+    const lookup = devices.lookup('a', caller);
     const reason = new Error('deadline');
     caller.abort(reason);
     await expect(lookup).rejects.toBe(reason);

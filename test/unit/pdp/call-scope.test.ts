@@ -37,6 +37,15 @@ describe('a scope', () => {
     expect(signal.aborted).toBe(true);
   });
 
+  test('means nothing by a cancellation that comes after its end', () => {
+    const scope = new CallScope(createManualClock(), 50_000);
+    const { signal } = scope;
+    scope[Symbol.dispose]();
+    scope.cancel();
+    expect(signal.aborted).toBe(false);
+    expect(scope.interruption()).toBeUndefined();
+  });
+
   test('that was cancelled before anybody looked has an aborted signal', () => {
     using scope = new CallScope(createManualClock(), 50_000);
     scope.cancel();

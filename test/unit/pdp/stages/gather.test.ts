@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { CallScope } from '../../../../src/pdp/call-scope.ts';
 import { accessRequest } from '../../../support/requests.ts';
 import { PERMIT_ALL, setUp, sourceOf, userIdentity } from '../decision-point.ts';
 
@@ -55,6 +56,15 @@ describe('a source is asked', () => {
     expect((await decide()).decision).toMatchObject({ verdict: 'deny', policies: ['banned'] });
   });
 
+  test('without a signal where it answers at once, since making one costs', async () => {
+    const signal = vi.spyOn(CallScope.prototype, 'signal', 'get');
+    onTestFinished(() => signal.mockRestore());
+    const source = sourceOf('user', { revoked: false });
+    await setUp({ policies: READS_REVOKED, user, sources: [source] }).decide();
+    expect(source.asked).toEqual(['demo/alice']);
+    expect(signal).not.toHaveBeenCalled();
+  });
+
   test('in parallel with the others', async () => {
     const gate = Promise.withResolvers<void>();
     let asked = 0;
@@ -65,11 +75,11 @@ describe('a source is asked', () => {
         { revoked: false },
         {
           name,
-          async lookup(id, signal) {
+          async lookup(id, asker) {
             asked += 1;
             if (asked === 3) gate.resolve();
             await gate.promise;
-            return source.lookup(id, signal);
+            return source.lookup(id, asker);
           },
         },
       );

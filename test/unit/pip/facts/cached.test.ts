@@ -4,7 +4,7 @@ import type { AttributeSource } from '../../../../src/pdp/ports.ts';
 import { cached } from '../../../../src/pip/facts/cached.ts';
 import { START, manualClock } from '../fixture.ts';
 
-const NEVER = new AbortController().signal;
+const NEVER = new AbortController();
 
 function answerOf(name: string, freshUntil = START + 1_000): AttributeAnswer {
   return { status: 'found', attributes: { name }, groups: [], observedAt: START, freshUntil };
@@ -23,7 +23,7 @@ function manualSource() {
     subject: 'user',
     gives: ['name'],
     onFailure: 'deny',
-    lookup(id, signal) {
+    lookup(id, { signal }) {
       const { promise, resolve, reject } = Promise.withResolvers<AttributeAnswer>();
       asked.push({ id, signal, answer: resolve, fail: reject });
       return promise;
@@ -119,7 +119,7 @@ describe('cached source', () => {
   test("lets one caller give up without failing the others' question", async () => {
     const { asked, source } = setup();
     const impatient = new AbortController();
-    const gaveUp = source.lookup('alice', impatient.signal);
+    const gaveUp = source.lookup('alice', impatient);
     const patient = source.lookup('alice', NEVER);
     impatient.abort(new Error('deadline'));
     await expect(gaveUp).rejects.toThrow('deadline');
@@ -131,7 +131,7 @@ describe('cached source', () => {
   test('aborts the question when everybody has given up, and asks anew for who comes next', async () => {
     const { asked, source } = setup();
     const controllers = [new AbortController(), new AbortController()];
-    const lookups = controllers.map(({ signal }) => source.lookup('alice', signal));
+    const lookups = controllers.map((asker) => source.lookup('alice', asker));
     for (const controller of controllers) controller.abort(new Error('deadline'));
     for (const lookup of lookups) await expect(lookup).rejects.toThrow('deadline');
     expect(asked[0]?.signal.aborted).toBe(true);
@@ -144,7 +144,9 @@ describe('cached source', () => {
 
   test('does not ask for a caller whose time is over', async () => {
     const { asked, source } = setup();
-    await expect(source.lookup('alice', AbortSignal.abort(new Error('late')))).rejects.toThrow('late');
+    await expect(source.lookup('alice', { signal: AbortSignal.abort(new Error('late')) })).rejects.toThrow(
+      'late',
+    );
     expect(asked).toEqual([]);
   });
 

@@ -7,7 +7,7 @@ import { type StaticFileOptions, openStaticFile } from '../../../../src/pip/fact
 import { eventually } from '../../../support/eventually.ts';
 import { type ManualClock, type MemoryLog, START, manualClock, memoryLog } from '../fixture.ts';
 
-const NEVER = new AbortController().signal;
+const NEVER = new AbortController();
 
 let folder: string;
 let file: string;
