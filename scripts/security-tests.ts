@@ -51,7 +51,10 @@ export function allClassTests(): ClassTests[] {
     .flatMap((file) => readClassTests(file, readFileSync(new URL(file, FOLDER), 'utf8')));
 }
 
-/** What is wrong with the tests as a whole: classes without tests, and tests of classes that there are not. */
+/**
+ * What is wrong with the tests as a whole: classes without tests, tests of classes that there are not, and classes of which nobody says why they
+ * have no test through Envoy, or says so though they have one.
+ */
 export function coverageProblems(classes: readonly FlawClass[], tests: readonly ClassTests[]): string[] {
   const has = (number: number, surface: Surface): boolean =>
     tests.some((one) => one.number === number && one.surface === surface && one.titles.length > 0);
@@ -66,7 +69,10 @@ export function coverageProblems(classes: readonly FlawClass[], tests: readonly 
         !classes.some((one) => one.number === number && one.surfaces.includes(surface)),
     )
     .map(({ file, number, surface }) => `${file}: class ${number} through ${surface} is not in the list`);
-  return [...missing, ...unknown];
+  const unexplained = classes
+    .filter(({ surfaces, withoutEnvoy }) => surfaces.includes('Envoy') !== (withoutEnvoy === undefined))
+    .map(({ number }) => `class ${number} has either a test through Envoy or a reason why it has none`);
+  return [...missing, ...unknown, ...unexplained];
 }
 
 /** `docs/security-tests.md`. Throws where {@link coverageProblems} finds any. */
@@ -78,7 +84,7 @@ export function securityTestsPage(): string {
     tests.filter((one) => one.number === number && one.surface === surface);
   const rows = FLAW_CLASSES.map(
     ({ number, title, advisories, defence }) =>
-      `| [${number}](#${number}) | ${cell(title)} | ${advisories.join(', ')} | ${cell(defence)} | ${links(of(number, 'gRPC'))} | ${links(of(number, 'Envoy'))} |`,
+      `| [${number}](#${number}) | ${cell(title)} | ${advisories.join(', ')} | ${cell(defence)} | ${links(of(number, 'gRPC'))} | ${links(of(number, 'Envoy')) || `none: [why](#${number})`} |`,
   );
   return [
     '# Published flaws, and the tests that we do not have them',
@@ -89,7 +95,8 @@ export function securityTestsPage(): string {
     'through the gRPC listener of a whole PDP: the attack is denied with its reason, it has a record, and the same request without the attack',
     'is allowed. What Envoy passes on goes through a real Envoy too, once as careless as it can be configured (nothing normalised, underscores',
     'and upgrades allowed, raw headers) and once normalising as much as it can (headers joined): there each request ends at Envoy or at the',
-    'PDP, or the service behind sees exactly the path that was decided on.',
+    'PDP, or the service behind sees exactly the path that was decided on. Facts of routes, metadata of other filters, bodies and tokens go through',
+    'an Envoy that passes them on. Where a class has no test through Envoy, its section says why.',
     '',
     'Two settings are for the operator, since nothing on the wire tells us of them. `failure_mode_allow: false` (Istio: `failOpen: false`): with',
     '`true` whoever makes the PDP slow is let in. `encode_raw_headers: true`: without it Envoy joins duplicates and writes `!` for bytes that',
@@ -109,12 +116,13 @@ export function securityTestsPage(): string {
 }
 
 function section(
-  { number, title }: FlawClass,
+  { number, title, withoutEnvoy }: FlawClass,
   of: (number: number, surface: Surface) => readonly ClassTests[],
 ): string[] {
   const list = (surface: Surface): string[] =>
     of(number, surface).flatMap(({ titles }) => titles.map((text) => `- ${surface}: ${prose(text)}`));
-  return ['', `### ${number}`, '', prose(title), '', ...list('gRPC'), ...list('Envoy')];
+  const why = withoutEnvoy === undefined ? [] : ['', `Not through Envoy. ${withoutEnvoy}`];
+  return ['', `### ${number}`, '', prose(title), '', ...list('gRPC'), ...list('Envoy'), ...why];
 }
 
 /** In a title `%s`, `%j` and `$path` stand for the cases of a table. */

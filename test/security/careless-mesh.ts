@@ -90,7 +90,8 @@ function textOf({ method = 'POST', target = PATH, host = HOST, lines = [] }: Htt
   return `${head.join('\r\n')}\r\n\r\n`;
 }
 
-async function outcomeIn(mesh: Mesh, send: () => Promise<number | 'reset'>): Promise<Outcome> {
+/** What the one request that `send` sends comes to in a mesh. */
+export async function outcomeIn(mesh: Mesh, send: () => Promise<number | 'reset'>): Promise<Outcome> {
   const served = mesh.upstream.seen.length;
   const asked = (await mesh.pdp.records(0)).length;
   const status = await send();

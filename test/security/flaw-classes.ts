@@ -8,6 +8,8 @@ export interface FlawClass {
   readonly defence: string;
   /** Where the tests must be: Envoy where Envoy passes on what the flaw is about. */
   readonly surfaces: readonly Surface[];
+  /** Why there is no test through Envoy, where there is none. */
+  readonly withoutEnvoy?: string;
 }
 
 /** What a test goes through: the PDP's own gRPC listener, or a real Envoy in front of it. */
@@ -163,6 +165,8 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
     defence:
       'There are no regular expressions in configuration or policies: identities are compared whole, and in a `like` only `*` is special.',
     surfaces: GRPC,
+    withoutEnvoy:
+      'The flaw is in what an operator writes, not in what a request holds: there is no pattern in configuration or policies for Envoy to pass anything to. Paths and hosts that look like patterns are text (classes 1 to 8 go through Envoy).',
   },
   {
     number: 19,
@@ -171,6 +175,8 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
     defence:
       'An unknown key in configuration or bindings, and a policy that does not fit the schema, refuse to load.',
     surfaces: GRPC,
+    withoutEnvoy:
+      'It is a matter of starting up: a PDP that does not start is asked by nobody. Where none answers, Envoy denies (class 15).',
   },
   {
     number: 20,
@@ -186,7 +192,7 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
       'CVE-2026-71326',
     ],
     defence: 'The key is a hash over an injective encoding of everything that the engine is told.',
-    surfaces: GRPC,
+    surfaces: BOTH,
   },
   {
     number: 21,
@@ -194,7 +200,7 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
     advisories: ['GHSA-qvp4-rpmr-xwrr', 'CVE-2021-41230'],
     defence:
       'Only evaluations and signatures are remembered; expiry, audience and keys are looked at for every answer.',
-    surfaces: GRPC,
+    surfaces: BOTH,
   },
   {
     number: 22,
@@ -202,7 +208,7 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
     advisories: ['CVE-2026-55689'],
     defence:
       'An issuer without an audience is refused at start, a token for another audience with every check.',
-    surfaces: GRPC,
+    surfaces: BOTH,
   },
   {
     number: 23,
@@ -211,6 +217,8 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
     defence:
       'URLs of keys come from the configuration alone, never from a token: https, no redirects, a limit on size. What was not fetched verifies nothing.',
     surfaces: GRPC,
+    withoutEnvoy:
+      'Keys are fetched over connections of our own, which do not go through Envoy; a token that names its key reaches us as any other bearer token does (class 22).',
   },
   {
     number: 24,
@@ -219,6 +227,8 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
     defence:
       'Administration has a socket of its own and changes nothing without a token. Text of a request is data to the engine, never part of a query.',
     surfaces: GRPC,
+    withoutEnvoy:
+      'Envoy has no route to the port of the administration, nor to any method but `Check`: whoever has a client certificate for the port asks it directly, and so does the test.',
   },
   {
     number: 25,
@@ -241,7 +251,7 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
     advisories: ['CVE-2023-36665'],
     defence:
       'Names from outside are keys of maps or of objects without prototype; `__proto__` and the keys that mean something to Cedar are refused in JSON.',
-    surfaces: GRPC,
+    surfaces: BOTH,
   },
   {
     number: 27,
@@ -249,13 +259,13 @@ export const FLAW_CLASSES: readonly FlawClass[] = [
     advisories: ['GHSA-mvgg-jvj2-4frq'],
     defence:
       'An identity is that of one request; nothing is kept by connection or stream, and the route is in the key.',
-    surfaces: GRPC,
+    surfaces: BOTH,
   },
   {
     number: 28,
     title: 'decisions on a truncated body',
     advisories: ['x-envoy-auth-partial-body'],
     defence: 'No policy can read a body, and none is recorded: whether it is whole does not matter.',
-    surfaces: GRPC,
+    surfaces: BOTH,
   },
 ];
