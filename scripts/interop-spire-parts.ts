@@ -190,7 +190,7 @@ function agentConfig(folder: string, port: number): string {
     plugins {
       NodeAttestor "join_token" { plugin_data {} }
       KeyManager "disk" { plugin_data { directory = "${folder}/agent" } }
-      WorkloadAttestor "unix" { plugin_data {} }
+      WorkloadAttestor "unix" { plugin_data { discover_workload_path = true, workload_size_limit = -1 } }
     }
   `;
 }

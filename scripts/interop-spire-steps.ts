@@ -9,7 +9,8 @@ import { type Spire, TRUST_DOMAIN } from './interop-spire-parts.ts';
 
 const PDP = `spiffe://${TRUST_DOMAIN}/ns/pdp/sa/cedar-pdp`;
 const FOREIGN = 'foreign.test';
-const SVID_TTL_S = 20;
+/** Life of the SVIDs of the PDP. */
+export const SVID_TTL_S = 20;
 /** The agent asks the server every five seconds. */
 const WITHIN_MS = 60_000;
 
@@ -21,7 +22,8 @@ export interface Run {
   entryId: string;
 }
 
-function until<T>(what: string, probe: () => T | undefined): Promise<T> {
+/** Awaits what SPIRE brings; throws after a minute. */
+export function until<T>(what: string, probe: () => T | undefined): Promise<T> {
   return eventually(what, probe, WITHIN_MS);
 }
 
@@ -36,7 +38,8 @@ function authorities({ source }: Run, trustDomain = TRUST_DOMAIN): readonly stri
   return source.state.bundles.get(trustDomain)?.x509Authorities.map((ca) => ca.fingerprint256) ?? [];
 }
 
-function seconds(ms: number): string {
+/** Milliseconds in words. */
+export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
@@ -46,13 +49,18 @@ async function refusedBeforeRegistration(run: Run): Promise<string> {
   return 'no SVID, no bundles; the stream is opened again with a growing pause';
 }
 
-async function issue(run: Run): Promise<string> {
-  const selector = `unix:uid:${process.getuid?.() ?? 0}`;
-  const args = ['-spiffeID', PDP, '-parentID', run.spire.agentId, '-selector', selector];
-  const made = run.spire.control('entry', 'create', ...args, '-x509SVIDTTL', String(SVID_TTL_S)) as {
+/** Registers the workloads of a selector, for SVIDs that live so long; the id of the entry. */
+export function register({ spire }: Run, spiffeId: string, selector: string, ttlSeconds: number): string {
+  const args = ['-spiffeID', spiffeId, '-parentID', spire.agentId, '-selector', selector];
+  const made = spire.control('entry', 'create', ...args, '-x509SVIDTTL', String(ttlSeconds)) as {
     readonly results: readonly { readonly entry: { readonly id: string } }[];
   };
-  run.entryId = made.results[0]?.entry.id ?? '';
+  return made.results[0]?.entry.id ?? '';
+}
+
+async function issue(run: Run): Promise<string> {
+  const selector = `unix:uid:${process.getuid?.() ?? 0}`;
+  run.entryId = register(run, PDP, selector, SVID_TTL_S);
   const svid = await newSvid(run, undefined);
   if (svid.identity.id !== PDP) throw new Error(`issued to ${svid.identity.id}`);
   const keys = await until('JWT authorities', () => {
@@ -82,15 +90,22 @@ async function addAuthority(run: Run): Promise<string> {
 
 /** Activates the prepared authority, and waits for an SVID that it has signed. */
 async function changeAuthority(run: Run): Promise<string> {
-  const [newest] = run.source.state.bundles.get(TRUST_DOMAIN)?.x509Authorities.slice(-1) ?? [];
-  if (!newest || isSignedBy(run, newest))
-    throw new Error('the newest authority is in use before it is activated');
+  const newest = newestAuthority(run);
+  if (isSignedBy(run, newest)) throw new Error('the newest authority is in use before it is activated');
   run.spire.control('localauthority', 'x509', 'activate', '-authorityID', authorityId(run, 'prepared'));
   await until('an SVID of the new authority', () => (isSignedBy(run, newest) ? true : undefined));
   return 'an SVID that the new authority has signed, valid by the bundle that came before it';
 }
 
-function isSignedBy({ source }: Run, authority: X509Certificate): boolean {
+/** The authority that came last. Throws where there is none. */
+export function newestAuthority({ source }: Run): X509Certificate {
+  const newest = source.state.bundles.get(TRUST_DOMAIN)?.x509Authorities.at(-1);
+  if (!newest) throw new Error(`no authority of ${TRUST_DOMAIN} is held`);
+  return newest;
+}
+
+/** Whether this process holds an SVID of that authority. */
+export function isSignedBy({ source }: Run, authority: X509Certificate): boolean {
   const { svid } = source.state;
   return svid !== undefined && new X509Certificate(svid.certificateChain).verify(authority.publicKey);
 }
@@ -110,14 +125,16 @@ async function revokeAuthority(run: Run): Promise<string> {
   return `${before.length} → ${authorities(run).length} X.509 authorities; what the old one signed is refused from here on`;
 }
 
-function agentSerial({ spire }: Run): string | undefined {
+/** Serial number of the agent's own SVID. */
+export function agentSerial({ spire }: Run): string | undefined {
   const { agents } = spire.control('agent', 'list') as {
     readonly agents: readonly { readonly x509svid_serial_number?: string }[];
   };
   return agents[0]?.x509svid_serial_number;
 }
 
-function authorityId({ spire }: Run, which: 'prepared' | 'old'): string {
+/** Id of an authority by its state; throws where SPIRE has none. */
+export function authorityId({ spire }: Run, which: 'prepared' | 'old'): string {
   const shown = spire.control('localauthority', 'x509', 'show') as Readonly<
     Record<string, { readonly authority_id?: string } | undefined>
   >;
