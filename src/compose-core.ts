@@ -1,7 +1,7 @@
 import { type PolicyEvents, openPolicies } from './compose-policies.ts';
 import { checkComposable } from './compose-problems.ts';
 import { openTokens } from './compose-tokens.ts';
-import { NO_BUNDLES, openWorkloads, workloadTokenRule } from './compose-workloads.ts';
+import { openWorkloads, workloadTokenRule } from './compose-workloads.ts';
 import type { Config } from './config.ts';
 import { ensureDemoIssuer } from './demo-issuer.ts';
 import { createDecisionCache } from './pdp/decision-cache.ts';
@@ -19,6 +19,7 @@ import { openRedisSource } from './pip/facts/redis.ts';
 import { openStaticFile } from './pip/facts/static-file.ts';
 import { createHeaderOfToken } from './pip/token/token-headers.ts';
 import type { TokenVerifier } from './pip/token/token-verifier.ts';
+import type { IssuerKeys } from './telemetry-issuers.ts';
 import { warmUp } from './warm-up.ts';
 
 /** The machine's clock. */
@@ -34,6 +35,8 @@ export interface Core extends AsyncDisposable {
   /** The header in which a user's token would come; see {@link createHeaderOfToken}. */
   readonly headerOfToken: (token: string) => string;
   readonly cache: ReturnType<typeof createDecisionCache>;
+  /** How it stands with the keys of each issuer. */
+  readonly issuerKeys: readonly IssuerKeys[];
 }
 
 /** What the core tells the rest of the process. */
@@ -67,7 +70,7 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
   const cache = createDecisionCache(config.decision.cache.max_bytes);
   const deciding: DecisionPointParts = {
     clock,
-    workload: openWorkloads(config, { verifier, bundles: parts.bundles ?? (() => NO_BUNDLES) }),
+    workload: openWorkloads(config, { verifier, bundles: parts.bundles }),
     user: tokens.user,
     device: createDeviceAuthenticator({ verifier, ...deviceRules(config.devices) }),
     snapshots: policies,
@@ -79,7 +82,7 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
     recorder: parts.recorder,
     observer: parts.observer,
   };
-  await warmUp(deciding, verifier, tokens.issuers);
+  await warmUp(deciding, tokens.rehearsal, tokens.issuers);
   const shadow = openShadow(config, deciding, policies, parts);
   if (shadow) stack.use(shadow);
   const owned = stack.move();
@@ -90,6 +93,7 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
     verifier,
     headerOfToken: createHeaderOfToken(tokens.issuers),
     cache,
+    issuerKeys: tokens.keySets,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

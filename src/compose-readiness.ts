@@ -62,7 +62,7 @@ export function followReadiness(grpc: GrpcServer, readiness: () => Readiness): D
 
 /** The figures that are read when metrics are. */
 export function gaugesOf(
-  { core: { cache, policies }, identity }: Pick<ReadinessParts, 'core' | 'identity'>,
+  { core: { cache, policies, issuerKeys }, identity }: Pick<ReadinessParts, 'core' | 'identity'>,
   calls: InFlight,
   readiness: () => Readiness,
 ): Parameters<Metrics['watch']>[0] {
@@ -77,5 +77,6 @@ export function gaugesOf(
     svidExpiresAt: () => identity?.expiresAt() ?? 0,
     svidsRefused: () => identity?.health().refused ?? 0,
     bundles: () => identity?.health().bundles ?? [],
+    issuerKeys: () => issuerKeys,
   };
 }

@@ -27,6 +27,9 @@ export interface Tokens {
   readonly issuers: readonly Issuer[];
   readonly verifier: TokenVerifier;
   readonly user: UserAuthenticator;
+  /** Verifies as `verifier` does, and remembers nothing and never has keys fetched, so that it can be tried out. */
+  readonly rehearsal: TokenVerifier;
+  readonly keySets: readonly KeySet[];
 }
 
 interface TokenParts {
@@ -71,7 +74,14 @@ export async function openTokens(
     dpop,
     ...(isWorkloadToken && { isWorkloadToken }),
   });
-  return { issuers, verifier, user };
+  const rehearsal = createTokenVerifier(issuers, withoutFetching(keySets), parts.clock);
+  return { issuers, verifier, user, rehearsal, keySets: [...keySets.values()] };
+}
+
+function withoutFetching(keySets: ReadonlyMap<string, KeySet>): Map<string, KeySet> {
+  return new Map(
+    [...keySets].map(([name, keySet]) => [name, { ...keySet, requestRefresh: () => undefined }]),
+  );
 }
 
 async function openDpop(

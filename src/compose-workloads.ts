@@ -13,12 +13,12 @@ import type { XfccRules } from './pip/workload/xfcc-chain.ts';
 /** What the evidence about workloads is verified by. */
 export interface WorkloadParts {
   readonly verifier: TokenVerifier;
-  /** The trust bundles in force. */
-  readonly bundles: () => TrustBundles;
+  /** The trust bundles in force. Absent: none are configured, and no certificate is verified. */
+  readonly bundles?: (() => TrustBundles) | undefined;
 }
 
 /** No trust domain is trusted. */
-export const NO_BUNDLES: TrustBundles = new Map();
+const NO_BUNDLES: TrustBundles = new Map();
 
 /** Tells the bearer tokens that are a workload's from those that are a user's, where `authorization` may hold either. */
 export function workloadTokenRule({ jwt_svid: jwtSvid }: Config['workloads']): (token: string) => boolean {
@@ -28,12 +28,13 @@ export function workloadTokenRule({ jwt_svid: jwtSvid }: Config['workloads']): (
 /** Wires the evidence that is configured; none that is not is ever read. Throws `InputError` for patterns that are none. */
 export function openWorkloads(
   { workloads, issuers }: Pick<Config, 'workloads' | 'issuers'>,
-  { verifier, bundles }: WorkloadParts,
+  { verifier, bundles: configured }: WorkloadParts,
 ): WorkloadAuthenticator {
   const { xfcc, client_cert: clientCert } = workloads;
+  const bundles = configured ?? (() => NO_BUNDLES);
   const verify = createCachedSvidVerifier(bundles);
   return createWorkloadAuthenticator({
-    verify,
+    ...(configured && { verify }),
     sourceCertificates: workloads.verify_source_certificates,
     ...(xfcc && { xfcc: xfccRules(xfcc) }),
     ...(clientCert && { clientCert: { verify, from: matcher(clientCert.from) } }),
@@ -57,7 +58,7 @@ function matcher(patterns: readonly string[]): XfccRules['from'] {
 
 function tokenReaders(
   { workloads, issuers }: Pick<Config, 'workloads' | 'issuers'>,
-  { verifier, bundles }: WorkloadParts,
+  { verifier, bundles }: Pick<WorkloadParts, 'verifier'> & { readonly bundles: () => TrustBundles },
 ): WorkloadTokenReader[] {
   const { jwt_svid: jwtSvid, kubernetes_token: kubernetes } = workloads;
   const clusters = issuers.flatMap((issuer) =>

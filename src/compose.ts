@@ -22,6 +22,7 @@ import type { Config } from './config.ts';
 import type { PolicySlots } from './pdp/policy-slots.ts';
 import type { Observer, Recorder } from './pdp/ports.ts';
 import { cedarVersions } from './pdp/cedar.ts';
+import { createRefusedEvidenceLog } from './refused-evidence-log.ts';
 import { type Metrics, createMetrics, startTracing } from './telemetry.ts';
 
 /** A serving process. */
@@ -53,7 +54,7 @@ export async function startApp(config: Config, log: Logger, signal?: AbortSignal
   const core = stack.use(
     await composeCore(config, {
       recorder: recorderOf(config, writer),
-      observer: observerOf(metrics, tracing?.observer, log),
+      observer: observerOf([metrics, ...(tracing ? [tracing.observer] : [])], log, stack),
       log,
       ...(identity && { bundles: () => identity.trust.svids.state.bundles }),
       onReload: (outcome, slot) => metrics.policyReload(outcome, slot),
@@ -133,11 +134,12 @@ function recorderOf(config: Config, writer: LogWriter): Recorder {
   });
 }
 
-function observerOf(metrics: Metrics, traces: Observer | undefined, log: Logger): Observer {
+function observerOf(others: readonly Observer[], log: Logger, stack: AsyncDisposableStack): Observer {
+  const refusals = stack.use(createRefusedEvidenceLog({ clock: SYSTEM_CLOCK, log }));
+  const observers = [...others, refusals];
   return {
     checked(trace) {
-      metrics.checked(trace);
-      traces?.checked(trace);
+      for (const other of observers) other.checked(trace);
       const { id, decision, stage } = trace;
       if (!log.isLevelEnabled('debug')) return;
       log.debug(

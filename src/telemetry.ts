@@ -12,9 +12,11 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 import type { SlotName } from './pdp/policy-slots.ts';
 import { letsThrough } from './pdp/decision.ts';
 import type { Observer } from './pdp/ports.ts';
+import { evidenceProblem } from './pdp/refused-evidence.ts';
 import type { ShadowOutcome } from './pdp/shadow-report.ts';
 import type { DecisionTrace, Stage } from './pdp/trace.ts';
 import type { BundleHealth } from './pdp/x509-svid.ts';
+import { type IssuerKeys, registerIssuerKeys } from './telemetry-issuers.ts';
 
 /** The operational log, on stderr: stdout is for what a command answers. Fields that hold credentials are cut out wherever they occur. */
 export function createLogger(level: string): Logger {
@@ -47,6 +49,7 @@ export interface Gauges {
   readonly svidsRefused: () => number;
   /** The trust bundles that are wanted; `confirmedAt` in Unix ms. */
   readonly bundles: () => readonly BundleHealth[];
+  readonly issuerKeys: () => readonly IssuerKeys[];
 }
 
 /** The metrics of this process. */
@@ -86,21 +89,11 @@ export function createMetrics(): Metrics {
     buckets: BUCKETS,
     registers,
   });
-  const reloads = new Counter({
-    name: 'pdp_policy_reloads_total',
-    help: 'Policy changes seen, by outcome and slot.',
-    labelNames: ['outcome', 'slot'],
-    registers,
-  });
-  const shadows = new Counter({
-    name: 'pdp_shadow_total',
-    help: 'Checks also decided by the candidate policies, by what would have changed; skipped: too many waited.',
-    labelNames: ['outcome'],
-    registers,
-  });
+  const countRefused = evidenceCounter(registers);
   return {
     registry,
     checked(trace) {
+      countRefused(trace);
       const decision = trace.decision.verdict === 'permit' ? 'ALLOW' : 'DENY';
       checks.inc({
         surface: trace.surface,
@@ -115,10 +108,41 @@ export function createMetrics(): Metrics {
         stages.observe({ stage }, (trace.timings[stage as Stage] ?? 0) / 1e6);
     },
     encoded: (microseconds) => stages.observe({ stage: 'encode' }, microseconds / 1e6),
-    policyReload: (outcome, slot) => reloads.inc({ outcome, slot }),
-    shadow: (outcome) => shadows.inc({ outcome }),
+    ...policyMetrics(registers),
     ...identityMetrics(registers),
     watch: (gauges) => registerGauges(gauges, registers),
+  };
+}
+
+function policyMetrics(registers: Registry[]): Pick<Metrics, 'policyReload' | 'shadow'> {
+  const reloads = new Counter({
+    name: 'pdp_policy_reloads_total',
+    help: 'Policy changes seen, by outcome and slot.',
+    labelNames: ['outcome', 'slot'],
+    registers,
+  });
+  const shadows = new Counter({
+    name: 'pdp_shadow_total',
+    help: 'Checks also decided by the candidate policies, by what would have changed; skipped: too many waited.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  return {
+    policyReload: (outcome, slot) => reloads.inc({ outcome, slot }),
+    shadow: (outcome) => shadows.inc({ outcome }),
+  };
+}
+
+function evidenceCounter(registers: Registry[]): (trace: DecisionTrace) => void {
+  const refused = new Counter({
+    name: 'pdp_evidence_refused_total',
+    help: 'Evidence of identity that was refused, by whom it was about and by what was wrong with it.',
+    labelNames: ['kind', 'cause'],
+    registers,
+  });
+  return (trace) => {
+    const problem = evidenceProblem(trace);
+    if (problem) refused.inc({ ...problem });
   };
 }
 
@@ -172,6 +196,7 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
   add('pdp_ready', '1 while checks can be decided.', () => Number(gauges.ready()));
   refusedSvids(gauges, registers);
   confirmedBundles(gauges, registers);
+  registerIssuerKeys(gauges.issuerKeys, registers);
 }
 
 function refusedSvids({ svidsRefused }: Gauges, registers: Registry[]): Counter {

@@ -37,7 +37,10 @@ export function callerOn(socket: Socket, plaintext: boolean, now: number): Calle
 
 function verifiedCaller(address: string, peer: TlsPeer | undefined, now: number): Caller {
   if (!peer)
-    return { pep: { address }, refusal: refuse('caller_not_allowed', 'the caller was not verified') };
+    return {
+      pep: { address },
+      refusal: refuse('caller_not_allowed', 'the caller was not verified', { cause: 'missing' }),
+    };
   const refusal = peerRefusal(peer, now);
   return {
     pep: { address, workload: peer.svid.identity, provenUntil: peer.svid.notAfter },
@@ -53,6 +56,7 @@ function peerRefusal({ svid, allowed }: TlsPeer, now: number): Refusal | undefin
     return refuse(
       'caller_not_allowed',
       `the certificate of ${id} expired at ${at}, while its connection lived`,
+      { cause: 'expired' },
     );
   }
   return allowed ? undefined : refuse('caller_not_allowed', `${id} is not on the allow list of this surface`);

@@ -3,10 +3,12 @@ import { type EntityUid, uidText } from '../pdp/evaluation.ts';
 import {
   type DeviceIdentity,
   type Identities,
+  type ProvenBefore,
   type VerifiedToken,
   type WorkloadIdentity,
   isMutualTls,
 } from '../pdp/identity.ts';
+import { evidenceProblem } from '../pdp/refused-evidence.ts';
 import type { DecisionTrace } from '../pdp/trace.ts';
 import { capped, cappedOrNull, integerOrNull, timestampText } from './json-value.ts';
 
@@ -48,7 +50,7 @@ const SHORTER: readonly Limits[] = [
  * One line of the decision log, without line feed, for one answer, up to the index, which the writer assigns.
  *
  * Built from an allow list of typed fields in a fixed order: there is no path from headers, bodies, query strings or token
- * text to it. Absent values are `null`, so that every record has every field; `policy_errors`, `truncated`, `evidence` and what few
+ * text to it. Absent values are `null`, so that every record has every field; `policy_errors`, `truncated`, `cause`, `evidence` and what few
  * requests have of further workloads are there only where they say something.
  */
 export function recordHead(log: string): string {
@@ -82,6 +84,7 @@ function longerThan({ cedar, decision }: DecisionTrace, { text, items }: Limits)
 function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, truncated: boolean): object {
   const { decision, identities, canonical, cedar, cache, pep } = trace;
   const { text } = limits;
+  const proven = identities ?? trace.refused?.proven;
   const http = trace.request?.http;
   const errors = trace.evaluation?.errors;
   return {
@@ -99,21 +102,22 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     // What the client was told, and what only operators are.
     message: decision.verdict === 'deny' ? cappedOrNull(decision.message, text) : null,
     detail: decision.verdict === 'deny' ? cappedOrNull(decision.detail, text) : null,
-    // Fingerprint of the token that was refused.
+    // What was wrong with the evidence that was refused, and its fingerprint.
+    cause: evidenceProblem(trace)?.cause,
     evidence: decision.verdict === 'deny' ? decision.evidence : undefined,
     policies: firstOf(decision.policies, limits),
     policy_errors: errors === undefined || errors.length === 0 ? undefined : firstOf(errors, limits),
     stage: trace.stage,
     surface: trace.surface,
-    ...workloads(identities, limits),
+    ...workloads(proven, limits),
     method: cappedOrNull(canonical?.method ?? http?.method, 64),
     path: cappedOrNull(canonical?.path, limits.path),
     path_raw: http === undefined ? null : rawPath(http.path, canonical?.path, Math.min(1024, limits.path)),
     // A host that was refused may carry credentials before its '@'.
     host: cappedOrNull(canonical?.host ?? http?.host.replace(/^.*@/s, ''), 512),
-    user: cappedOrNull(identities?.user?.id, text),
+    user: cappedOrNull(proven?.user?.id, text),
     device: device(identities?.device, text),
-    token: token(identities, text),
+    token: token(proven, text),
     principal: cedar === undefined ? null : capped(uidText(cedar.principal), text),
     action: cedar === undefined ? null : capped(uidText(cedar.action), text),
     resource: cedar === undefined ? null : capped(uidText(cedar.resource), text),
@@ -150,7 +154,10 @@ function firstOf(items: readonly string[], { items: max }: Limits): readonly str
   return items.length <= max ? items : items.slice(0, max);
 }
 
-function workloads(identities: Identities | undefined, limits: Limits): object {
+/** Also what was proven before other evidence was refused. */
+type Proven = Identities | ProvenBefore;
+
+function workloads(identities: Proven | undefined, limits: Limits): object {
   const { origin, claimedSources, certificate, destination } = identities ?? {};
   const { text } = limits;
   return {
@@ -164,7 +171,7 @@ function workloads(identities: Identities | undefined, limits: Limits): object {
   };
 }
 
-function source(identities: Identities | undefined, max: number): object | null {
+function source(identities: Proven | undefined, max: number): object | null {
   const { source: proven, certificate } = identities ?? {};
   if (proven === undefined) return null;
   // The certificate of the connection says nothing about the bearer of a token.
@@ -203,7 +210,7 @@ function device(identity: DeviceIdentity | undefined, max: number): object | nul
   return { id: capped(id, max), evidence, observed_at: integerOrNull(observedAt) };
 }
 
-function token(identities: Identities | undefined, max: number): object | null {
+function token(identities: Proven | undefined, max: number): object | null {
   if (identities === undefined) return null;
   const { tokenState: state, user } = identities;
   if (user === undefined) return { state };

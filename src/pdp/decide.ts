@@ -150,6 +150,7 @@ class Walk {
     return {
       ...this.#reached,
       ...explained,
+      ...(isRefusal(evaluated) && evaluated.refused && { refused: evaluated.refused }),
       decision,
       stage: this.#stage,
       timings: this.#timings,

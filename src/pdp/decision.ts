@@ -1,3 +1,5 @@
+import type { RefusedEvidence } from './identity.ts';
+
 /**
  * Why a check was denied: a closed union. A new reason does not compile until `api/status.ts` gives it a gRPC code, an HTTP
  * status and a public message.
@@ -89,6 +91,7 @@ export type EvidenceCause =
   | 'age'
   | 'conflict'
   | 'missing'
+  | 'not_allowed'
   | 'unavailable';
 
 /** What a refusal is about, beside its reason. */
@@ -108,12 +111,20 @@ export class Refusal {
   readonly detail: string | undefined;
   readonly evidence: string | undefined;
   readonly cause: EvidenceCause | undefined;
+  /** Of a refusal by `authenticate`: for traces, records and metrics. */
+  readonly refused: RefusedEvidence | undefined;
 
-  constructor(refusal: DenyReason, detail?: string, { evidence, cause }: RefusalAbout = {}) {
+  constructor(
+    refusal: DenyReason,
+    detail?: string,
+    { evidence, cause }: RefusalAbout = {},
+    refused?: RefusedEvidence,
+  ) {
     this.refusal = refusal;
     this.detail = detail;
     this.evidence = evidence;
     this.cause = cause;
+    this.refused = refused;
   }
 
   static is(value: object): value is Refusal {

@@ -116,12 +116,26 @@ export interface DeviceIdentity {
   readonly freshUntil?: number;
 }
 
-/** Token states of RFC 6750 practice that survive authentication; `invalid` and `unverifiable` are refusals. */
-export type TokenState = 'absent' | 'valid';
+/** States of a user's token in RFC 6750 practice. `invalid` and `unverifiable` are refused before policies see anything. */
+export type TokenState = 'absent' | 'valid' | 'invalid' | 'unverifiable';
 
 /** All that was proven about the parties of one request. */
 export interface Identities extends Workloads {
   readonly user?: UserIdentity;
   readonly device?: DeviceIdentity;
+  readonly tokenState: Extract<TokenState, 'absent' | 'valid'>;
+}
+
+/** What was proven of a request before evidence of it was refused. Not {@link Identities}: nobody was authenticated by it. */
+export interface ProvenBefore extends Workloads {
+  readonly user?: UserIdentity;
   readonly tokenState: TokenState;
+}
+
+/** Evidence that `authenticate` refused. */
+export interface RefusedEvidence {
+  /** Whom it was about: `token` is a user's; a workload's own token is about a workload. */
+  readonly kind: 'workload' | 'token' | 'device';
+  /** Absent where nothing was: the evidence about workloads comes first. */
+  readonly proven?: ProvenBefore;
 }

@@ -5,7 +5,7 @@ import type { CanonicalRequest } from './canonical.ts';
 import type { Decision } from './decision.ts';
 import type { EntityQuestion } from './entity-question.ts';
 import type { CedarRequest, Evaluation } from './evaluation.ts';
-import type { Identities } from './identity.ts';
+import type { Identities, RefusedEvidence } from './identity.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
 
 /** The stages of a check, in order. */
@@ -116,6 +116,8 @@ export interface Reached
  */
 export interface DecisionTrace extends Reached {
   readonly decision: Decision;
+  /** Present where `authenticate` refused evidence: there are no `identities` then. */
+  readonly refused?: RefusedEvidence;
   /** False where nobody acts on the decision: it was made in shadow. Absent: it is what was answered. */
   readonly enforced?: false;
   /** Id of the decision that was answered, where this one was made in shadow beside it. */

@@ -11,6 +11,8 @@ export interface TestOidcProvider extends AsyncDisposable {
   readonly jwksUri: string;
   /** Gets a JWT access token (RFC 9068) for a resource by the client credentials grant; `sub` is the client's id. */
   accessToken(resource: string, alg: 'RS256' | 'ES256'): Promise<string>;
+  /** Withdraws its keys and signs with others from now on; their ids are `key-<alg>` as at first, or `<prefix>-<alg>`. */
+  rotate(prefix?: string): Promise<void>;
 }
 
 const CLIENT = { id: 'test-client', secret: 'test-secret' };
@@ -21,6 +23,26 @@ export async function startOidcProvider(): Promise<TestOidcProvider> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  let handle = await handlerOf(issuer, 'key');
+  server.on('request', (request, response) => void handle(request, response));
+  return {
+    issuer,
+    jwksUri: `${issuer}/jwks`,
+    accessToken: (resource, alg) => requestToken(issuer, resource, alg),
+    async rotate(prefix = 'key') {
+      handle = await handlerOf(issuer, prefix);
+    },
+    async [Symbol.asyncDispose]() {
+      if (!server.listening) return;
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** A provider with new keys; `prefix` is what their ids begin with. */
+async function handlerOf(issuer: string, prefix: string): Promise<ReturnType<Provider['callback']>> {
   const provider = new Provider(issuer, {
     clients: [
       {
@@ -31,7 +53,7 @@ export async function startOidcProvider(): Promise<TestOidcProvider> {
         response_types: [],
       },
     ],
-    jwks: { keys: [await privateJwk('RS256'), await privateJwk('ES256')] },
+    jwks: { keys: [await privateJwk('RS256', prefix), await privateJwk('ES256', prefix)] },
     ttl: { ClientCredentials: 300 },
     scopes: ['RS256', 'ES256'],
     features: {
@@ -50,23 +72,12 @@ export async function startOidcProvider(): Promise<TestOidcProvider> {
     },
     extraTokenClaims: () => ({ groups: ['finance', 'readers'] }),
   });
-  const handle = provider.callback();
-  server.on('request', (request, response) => void handle(request, response));
-  return {
-    issuer,
-    jwksUri: `${issuer}/jwks`,
-    accessToken: (resource, alg) => requestToken(issuer, resource, alg),
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
+  return provider.callback();
 }
 
-async function privateJwk(alg: string): Promise<JWK> {
+async function privateJwk(alg: string, prefix: string): Promise<JWK> {
   const { privateKey } = await generateKeyPair(alg, { extractable: true });
-  return { ...(await exportJWK(privateKey)), kid: `key-${alg}`, alg, use: 'sig' };
+  return { ...(await exportJWK(privateKey)), kid: `${prefix}-${alg}`, alg, use: 'sig' };
 }
 
 async function requestToken(issuer: string, resource: string, scope: string): Promise<string> {

@@ -111,6 +111,7 @@ test('the metrics say when each trust bundle was confirmed and how many SVIDs we
     svidExpiresAt: () => identity.expiresAt(),
     svidsRefused: () => 3,
     bundles: () => identity.health().bundles,
+    issuerKeys: () => [],
   });
   await metrics.registry.metrics();
   const text = await metrics.registry.metrics();

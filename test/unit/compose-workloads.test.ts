@@ -114,4 +114,28 @@ describe('evidence about workloads, as configured', () => {
     const other = 'spiffe://prod.example.com/ns/meshes/sa/pep';
     expect(await ask({ headers: [xfcc, header], pep: other })).not.toHaveProperty('source');
   });
+
+  test('an X.509-SVID without a principal is verified where trust bundles are configured, and nowhere else', async () => {
+    await using ca = await createTestCa('prod.example.com');
+    const certificate = encodeURIComponent((await ca.issue({ spiffeId: WEB })).cert);
+    const question = { source: { certificate } };
+    const trusting = await wire({}, [], bundlesOf(ca));
+    expect(await trusting(question)).toMatchObject({ source: { id: WEB, evidence: 'certificate' } });
+    const empty = await wire({});
+    expect(await empty(question)).toMatchObject({
+      refusal: 'workload_evidence_invalid',
+      cause: 'trust_domain',
+    });
+    const config = ConfigSchema.parse({ grpc: { plaintext: true }, policies: { sets: ['p'] } });
+    const { verifier } = await openTokens(
+      [],
+      config.tokens,
+      { clock: SYSTEM_CLOCK, log: memoryLog() },
+      stack,
+    );
+    expect(await openWorkloads(config, { verifier }).authenticate(asked(question))).toEqual({
+      certificate: expect.anything() as object,
+      destination: expect.anything() as object,
+    });
+  });
 });

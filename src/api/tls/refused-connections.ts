@@ -1,13 +1,14 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../../pdp/ports.ts';
+import { LineLimiter } from '../../pdp/line-limiter.ts';
 import type { Log } from '../../pdp/log.ts';
 import type { SvidProblem } from '../../pdp/x509-svid.ts';
 
 /** Why a connection was refused or cut: what is wrong with the peer's certificate, or with the connection as such. */
 export type RefusalCause = SvidProblem['cause'] | 'handshake' | 'protocol' | 'no_identity' | 'capacity';
 
-/** Refuses connections, in words and in numbers. */
-export interface Refusals {
+/** Refuses connections, in words and in numbers. Disposing of it says what is still unsaid. */
+export interface Refusals extends Disposable {
   /** Closes the connection at once. */
   refuse(socket: Socket, cause: RefusalCause, problem: string): void;
   /** For connections that are closed already. */
@@ -16,8 +17,11 @@ export interface Refusals {
   expectFrom(port: number | undefined): void;
 }
 
-/** Anybody who reaches the port can make refusals: one line a second for each cause, with the number of those that had none. */
-const LINE_EVERY_MS = 1000;
+interface Line {
+  readonly cause: RefusalCause;
+  readonly problem: string;
+  readonly peer: string | undefined;
+}
 
 /** Makes the refusals of one surface. */
 export function createRefusals(
@@ -28,16 +32,13 @@ export function createRefusals(
     onRefused(surface: string, cause: RefusalCause): void;
   },
 ): Refusals {
-  const lines = new Map<RefusalCause, { at: number; unsaid: number }>();
+  const lines = new LineLimiter<RefusalCause, Line>(parts.clock, ({ cause, problem, peer }, unsaid) =>
+    parts.log.warn({ surface, cause, peer, ...unsaid }, `a connection was refused: ${problem}`),
+  );
   let expected: number | undefined;
   const count = (cause: RefusalCause, problem: string, peer?: string): void => {
     parts.onRefused(surface, cause);
-    const last = lines.get(cause);
-    const now = parts.clock.monotonic();
-    if (last && now - last.at < LINE_EVERY_MS) return void (last.unsaid += 1);
-    lines.set(cause, { at: now, unsaid: 0 });
-    const unsaid = last?.unsaid ? { more_since_last_line: last.unsaid } : {};
-    parts.log.warn({ surface, cause, peer, ...unsaid }, `a connection was refused: ${problem}`);
+    lines.tell(cause, { cause, problem, peer });
   };
   return {
     count: (cause, problem) => count(cause, problem),
@@ -48,5 +49,6 @@ export function createRefusals(
       count(cause, problem, remoteAddress === undefined ? undefined : `${remoteAddress}:${remotePort}`);
     },
     expectFrom: (port) => void (expected = port),
+    [Symbol.dispose]: () => lines[Symbol.dispose](),
   };
 }

@@ -121,6 +121,7 @@ class TlsSurface {
   async close(): Promise<void> {
     this.#tls.close();
     for (const socket of this.#sockets) socket.destroy();
+    this.refusals[Symbol.dispose]();
     if (!this.tcp.listening) return;
     await new Promise<void>((resolve) => this.tcp.close(() => resolve()));
   }

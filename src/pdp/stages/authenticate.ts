@@ -1,5 +1,7 @@
 import { type Refusal, isRefusal, refuse } from '../decision.ts';
+import type { UserIdentity, Workloads } from '../identity.ts';
 import type { DeviceAuthenticator, UserAuthenticator, WorkloadAuthenticator } from '../ports.ts';
+import { refuseEvidence, refusedTokenState } from '../refused-evidence.ts';
 import type { Asked, Authenticated, Received } from '../trace.ts';
 import { askingWorkload, evidenceOf } from '../asked-evidence.ts';
 
@@ -16,14 +18,17 @@ export function createAuthenticate({ workload, user, device }: Authenticators) {
     const received = question.asked ? evidenceOf(question) : question;
     const found = workload.authenticate(received, question.asked && askingWorkload(question));
     const workloads = found instanceof Promise ? await found : found;
-    if (isRefusal(workloads)) return workloads;
+    if (isRefusal(workloads)) return refuseEvidence(workloads, { kind: 'workload' });
     const verifiedUser = await user.authenticate(received, workloads);
-    if (verifiedUser && isRefusal(verifiedUser)) return verifiedUser;
+    if (verifiedUser && isRefusal(verifiedUser)) return refuseToken(verifiedUser, workloads);
     // Else the caller itself would be taken for the subject.
     if (question.asked && !question.asked.subject && !verifiedUser)
-      return refuse('token_type_refused', 'the token of the subject is not one of a user');
+      return refuseToken(
+        refuse('token_type_refused', 'the token of the subject is not one of a user'),
+        workloads,
+      );
     const provenDevice = await device.authenticate(received, workloads, verifiedUser);
-    if (provenDevice && isRefusal(provenDevice)) return provenDevice;
+    if (provenDevice && isRefusal(provenDevice)) return refuseDevice(provenDevice, workloads, verifiedUser);
     return {
       ...question,
       identities: {
@@ -34,4 +39,17 @@ export function createAuthenticate({ workload, user, device }: Authenticators) {
       },
     };
   };
+}
+
+function refuseToken(refusal: Refusal, workloads: Workloads): Refusal {
+  const proven = { ...workloads, tokenState: refusedTokenState(refusal) };
+  return refuseEvidence(refusal, { kind: 'token', proven });
+}
+
+function refuseDevice(refusal: Refusal, workloads: Workloads, user: UserIdentity | undefined): Refusal {
+  const tokenState = user ? ('valid' as const) : ('absent' as const);
+  return refuseEvidence(refusal, {
+    kind: 'device',
+    proven: { ...workloads, ...(user && { user }), tokenState },
+  });
 }

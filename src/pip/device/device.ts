@@ -1,9 +1,10 @@
 import type { AccessRequest } from '../../pdp/access-request.ts';
-import { singleHeader } from '../../pdp/canonical.ts';
-import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
+import { type EvidenceCause, type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import { isRecord } from '../../pdp/external-json.ts';
 import type { DeviceIdentity, UserIdentity, VerifiedToken, Workloads } from '../../pdp/identity.ts';
 import type { DeviceAuthenticator } from '../../pdp/ports.ts';
+import { singleEvidence, withEvidence } from '../evidence.ts';
+import { causeOfToken } from '../token/token-cause.ts';
 import type { TokenVerifier } from '../token/token-verifier.ts';
 
 /** Settings of {@link createDeviceAuthenticator}. */
@@ -35,8 +36,9 @@ const DEFAULT_MAX_AGE_SECONDS = 86_400;
  * Proves the device by a signed posture assertion (a JWT of an issuer with `use: 'device'`, whose `sub` names the device) or by the
  * device that the user's issuer vouches for; its id is `<issuer name>/<sub>`. Where both are there they must agree:
  * `evidence_conflict`. Everything wrong with an assertion is `device_assertion_invalid`: also a binding (`cnf`, RFC 7800) to a
- * certificate that the source did not show or to a key that the user's token is not bound to, and a posture that is too old. An
- * assertion without a binding is good for whoever holds it until it expires. A plain header such as `x-device-id` is never read.
+ * certificate that the source did not show or to a key that the user's token is not bound to, and a posture that is too old. The
+ * refusal says which by its cause, and names the assertion by its fingerprint. An assertion without a binding is good for whoever holds
+ * it until it expires. A plain header such as `x-device-id` is never read.
  * See docs/device-posture.md.
  */
 export function createDeviceAuthenticator(options: DeviceAuthenticatorOptions = {}): DeviceAuthenticator {
@@ -46,11 +48,7 @@ export function createDeviceAuthenticator(options: DeviceAuthenticatorOptions = 
       const claimed = user?.token.deviceId;
       const asserted =
         verifier && (await readAssertion({ ...options, verifier }, request, { workloads, user }, now));
-      if (asserted === undefined) {
-        return claimed === undefined ? undefined : { id: claimed, evidence: 'token_claim' };
-      }
-      if (isRefusal(asserted) || claimed === undefined || claimed === asserted.id) return asserted;
-      return refuse('evidence_conflict', "the user's token and the device assertion name different devices");
+      return asserted ?? (claimed === undefined ? undefined : { id: claimed, evidence: 'token_claim' });
     },
   };
 }
@@ -61,17 +59,44 @@ async function readAssertion(
   parties: Parties,
   now: number,
 ): Promise<DeviceIdentity | Refusal | undefined> {
-  const { verifier, header = 'x-device-assertion', requireBinding = false } = options;
-  const value = singleHeader(request, header, invalid(`more than one '${header}' header`));
+  const { header = 'x-device-assertion' } = options;
+  const value = singleEvidence(request, header, invalid('malformed', `more than one '${header}' header`));
   if (typeof value !== 'string') return value;
-  const verified = await verifier.verify(value, 'device', now);
-  if (isRefusal(verified)) return invalid([verified.refusal, verified.detail].filter(Boolean).join(': '));
+  const device = await verifyAssertion(options, value, parties, now);
+  const refused = isRefusal(device) ? device : conflictWith(parties.user, device);
+  return refused ? withEvidence(refused, value) : device;
+}
+
+async function verifyAssertion(
+  options: Options,
+  assertion: string,
+  parties: Parties,
+  now: number,
+): Promise<DeviceIdentity | Refusal> {
+  const { verifier, requireBinding = false } = options;
+  const verified = await verifier.verify(assertion, 'device', now);
+  if (isRefusal(verified)) return unverified(verified);
   const unproven = bindingProblem(verified, parties);
-  if (unproven !== undefined) return invalid(unproven);
+  if (unproven !== undefined) return invalid('binding', unproven);
   const bound = verified.confirmation !== undefined;
   if (requireBinding && !bound)
-    return invalid("the assertion is not bound to anything that its sender holds ('cnf' is missing)");
+    return invalid(
+      'binding',
+      "the assertion is not bound to anything that its sender holds ('cnf' is missing)",
+    );
   return deviceFrom(verified, bound ? 'bound_assertion' : 'assertion', maxAgeMs(options, verified), now);
+}
+
+function unverified({ refusal, detail, cause }: Refusal): Refusal {
+  const words = detail === undefined ? refusal : `${refusal}: ${detail}`;
+  return invalid(cause ?? causeOfToken(refusal), words);
+}
+
+function conflictWith(user: UserIdentity | undefined, { id }: DeviceIdentity): Refusal | undefined {
+  const claimed = user?.token.deviceId;
+  if (claimed === undefined || claimed === id) return undefined;
+  const detail = "the user's token and the device assertion name different devices";
+  return refuse('evidence_conflict', detail, { cause: 'conflict' });
 }
 
 /** Why the sender has not proven to hold what the assertion is bound to. */
@@ -116,15 +141,18 @@ function deviceFrom(
   const posture = assertion.claims['posture'];
   if (!isRecord(posture)) return { ...device, freshUntil: expiresAt };
   const observed = posture['observed_at'] ?? assertion.issuedAt;
-  if (typeof observed !== 'number') return invalid('the posture does not say when it was observed');
+  if (typeof observed !== 'number') return invalid('age', 'the posture does not say when it was observed');
   const observedAt = observed * 1000;
-  if (observedAt > now + FUTURE_TOLERANCE_MS) return invalid('the posture was observed in the future');
+  if (observedAt > now + FUTURE_TOLERANCE_MS) return invalid('age', 'the posture was observed in the future');
   const age = now - observedAt;
   if (age > maxAge)
-    return invalid(`the posture is ${Math.floor(age / 1000)} s old, and may be ${maxAge / 1000} s at most`);
+    return invalid(
+      'age',
+      `the posture is ${Math.floor(age / 1000)} s old, and may be ${maxAge / 1000} s at most`,
+    );
   return { ...device, posture, observedAt, freshUntil: Math.min(expiresAt, observedAt + maxAge) };
 }
 
-function invalid(detail: string): Refusal {
-  return refuse('device_assertion_invalid', detail);
+function invalid(cause: EvidenceCause, detail: string): Refusal {
+  return refuse('device_assertion_invalid', detail, { cause });
 }

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
-import { singleHeader } from '../../pdp/canonical.ts';
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import { messageOf } from '../../pdp/errors.ts';
 import type { Received } from '../../pdp/trace.ts';
+import { singleEvidence, withEvidence } from '../evidence.ts';
 import { type CompactJws, parseCompactJws } from '../token/compact-jws.ts';
 import { type DpopKeys, createDpopKeys } from './dpop-key.ts';
 import { type ExternalOrigins, readTarget } from './dpop-target.ts';
@@ -15,7 +15,7 @@ import { signatureRefusal } from '../token/token-signature.ts';
 /**
  * Checks the DPoP proof of a request (RFC 9449 §4.3) for a token as it was sent, whose `cnf.jkt` is `thumbprint`. `dpop_proof_invalid`
  * says which check failed; `token_unverifiable`, that a replay cannot be told from a first use; `overloaded`, that too many proofs wait or
- * the key has made too many.
+ * the key has made too many. What a refusal names by its fingerprint is the proof; there is none where no proof was sent.
  */
 export type DpopCheck = (
   received: Received,
@@ -50,9 +50,12 @@ interface Proof {
 export function createDpopCheck(options: DpopOptions): DpopCheck {
   const keys = createDpopKeys();
   const limiter = createSignatureLimiter();
-  return async (received, token, thumbprint) => {
-    const proof = proofOf(received);
-    if (typeof proof !== 'string') return proof;
+  const check = async (
+    proof: string,
+    received: Received,
+    token: string,
+    thumbprint: string,
+  ): Promise<Refusal | undefined> => {
     const jws = parseCompactJws(proof);
     if (isRefusal(jws)) return invalid(`the proof is malformed: ${jws.detail ?? ''}`);
     const claims = checkHeader(options, jws) ?? readClaims(options, jws, received, token);
@@ -60,13 +63,20 @@ export function createDpopCheck(options: DpopOptions): DpopCheck {
     const unsigned = await unsignedRefusal(keys, limiter, proof, jws, thumbprint);
     return unsigned ?? (await replayRefusal(options.replays, claims, thumbprint));
   };
+  return async (received, token, thumbprint) => {
+    const proof = proofOf(received);
+    if (typeof proof !== 'string') return proof;
+    const refused = await check(proof, received, token, thumbprint);
+    return refused && withEvidence(refused, proof);
+  };
 }
 
 function proofOf({ request }: Received): string | Refusal {
-  const value = singleHeader(request, 'dpop', invalid("more than one 'dpop' header"));
+  const conflict = invalid("more than one 'dpop' header");
+  const value = singleEvidence(request, 'dpop', conflict);
   if (value === undefined) return invalid('the token needs a proof, and there is none');
   if (typeof value !== 'string') return value;
-  return value.includes(',') ? invalid("more than one 'dpop' header") : value;
+  return value.includes(',') ? withEvidence(conflict, value) : value;
 }
 
 function checkHeader({ algorithms }: DpopOptions, { header }: CompactJws): Refusal | undefined {

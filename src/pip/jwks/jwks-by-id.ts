@@ -35,33 +35,28 @@ const PEM = /^\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-
  * `InputError` for a URL that is not allowed.
  */
 export function createKeySetById(options: KeySetByIdOptions): KeySet {
-  const { name, clock, refreshMs, staleCeilingMs } = options;
+  const { name, clock, refreshMs } = options;
   const problem = fetchUrlProblem(options.template.replace('{kid}', '0'));
   if (problem !== undefined)
     throw new InputError('keys cannot be fetched', [{ where: name, message: `the key URL ${problem}` }]);
-  const held = new Map<string, HeldKey>();
+  const held = createHeldKeys(options);
   const closing = new AbortController();
-  let resolver = resolverOf(held, options);
-  let lastSuccess: number | undefined;
-  const take = (id: string, key: CryptoKey): void => {
-    const isNew = !held.has(id);
-    lastSuccess = clock.now();
-    held.set(id, { key, confirmedAt: lastSuccess });
-    const [oldest] = held.keys();
-    if (held.size > MAX_KEYS && oldest !== undefined) held.delete(oldest);
-    // Known tokens are bound to the keys they were verified with.
-    if (isNew) resolver = resolverOf(held, options);
-  };
+  let failures = 0;
   const fetchKey = async (id: string): Promise<boolean> => {
     try {
       const key = await publicKey(options, id, closing.signal);
-      if (!closing.signal.aborted) take(id, key);
+      if (!closing.signal.aborted) held.take(id, key);
       return true;
     } catch (error) {
       const problem = messageOf(error);
       if (!closing.signal.aborted)
         options.log.warn({ issuer: name, problem }, 'a key of the issuer could not be fetched');
-      return !(error instanceof Error && [error, error.cause].some((one) => one instanceof Unavailing));
+      const isThere = !(
+        error instanceof Error && [error, error.cause].some((one) => one instanceof Unavailing)
+      );
+      // That an id from an unverified token is nobody's says nothing about the issuer.
+      if (isThere || held.has(id)) failures += 1;
+      return isThere;
     }
   };
   const turns = createKeyTurns({ name, clock, log: options.log, fetch: fetchKey });
@@ -69,21 +64,17 @@ export function createKeySetById(options: KeySetByIdOptions): KeySet {
   return {
     name,
     get lastSuccess() {
-      return lastSuccess;
+      return held.lastSuccess;
+    },
+    get failures() {
+      return failures;
     },
     start: async () => {
       timer = setInterval(() => {
-        for (const id of held.keys()) void fetchKey(id);
+        for (const id of held.ids()) void fetchKey(id);
       }, refreshMs).unref();
     },
-    keys(now) {
-      for (const [id, { confirmedAt }] of held) {
-        if (now - confirmedAt <= staleCeilingMs) continue;
-        held.delete(id);
-        resolver = resolverOf(held, options);
-      }
-      return resolver;
-    },
+    keys: (now) => held.resolver(now),
     requestRefresh(id) {
       if (id !== undefined && KEY_ID.test(id) && !held.has(id)) turns.ask(id);
     },
@@ -91,6 +82,46 @@ export function createKeySetById(options: KeySetByIdOptions): KeySet {
       closing.abort();
       turns[Symbol.dispose]();
       clearInterval(timer);
+    },
+  };
+}
+
+interface HeldKeys {
+  readonly lastSuccess: number | undefined;
+  ids(): Iterable<string>;
+  has(id: string): boolean;
+  /** Holds the key, or confirms it where it is held. */
+  take(id: string, key: CryptoKey): void;
+  /** The keys that were confirmed late enough before `now`; the others are dropped. */
+  resolver(now: number): KeyResolver;
+}
+
+function createHeldKeys(options: KeySetByIdOptions): HeldKeys {
+  const held = new Map<string, HeldKey>();
+  let resolver = resolverOf(held, options);
+  let lastSuccess: number | undefined;
+  return {
+    get lastSuccess() {
+      return lastSuccess;
+    },
+    ids: () => held.keys(),
+    has: (id) => held.has(id),
+    take(id, key) {
+      const isNew = !held.has(id);
+      lastSuccess = options.clock.now();
+      held.set(id, { key, confirmedAt: lastSuccess });
+      const [oldest] = held.keys();
+      if (held.size > MAX_KEYS && oldest !== undefined) held.delete(oldest);
+      // Known tokens are bound to the keys they were verified with.
+      if (isNew) resolver = resolverOf(held, options);
+    },
+    resolver(now) {
+      for (const [id, { confirmedAt }] of held) {
+        if (now - confirmedAt <= options.staleCeilingMs) continue;
+        held.delete(id);
+        resolver = resolverOf(held, options);
+      }
+      return resolver;
     },
   };
 }

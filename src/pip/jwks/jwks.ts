@@ -25,12 +25,14 @@ export interface KeySet extends Disposable {
   /** The keys; `undefined` where there are none, or where they were last confirmed too long before `now` (Unix ms). */
   keys(now: number): KeyResolver | undefined;
   /**
-   * Asks for newer keys, because a token named one we do not have: `keyId`, where it names it. What is fetched for it is
-   * limited: once in 10 s, or one key in 5 s.
+   * Asks for newer keys, because a token named one we do not have (`keyId`, where it names it), or none of ours made its signature. What
+   * is fetched for it is limited: once in 10 s, or one key in 5 s. Returns at once.
    */
   requestRefresh(keyId?: string): void;
   /** Unix ms at which the source last confirmed the keys; `undefined` before the first time. */
   readonly lastSuccess: number | undefined;
+  /** How often the keys could not be refreshed since the start; of a file, how often something new was wrong with it. */
+  readonly failures: number;
 }
 
 /** Settings of {@link createKeySet}. */
@@ -73,10 +75,12 @@ export function createKeySet(options: KeySetOptions): KeySet {
   let resolver: KeyResolver | undefined;
   let lastText: string | undefined;
   let lastSuccess: number | undefined;
+  let failures = 0;
   const confirmed = (): void => {
     lastSuccess = clock.now();
   };
   const failed = (problem: string): void => {
+    failures += 1;
     log.warn({ issuer: name, problem }, 'keys of the issuer could not be refreshed');
   };
   const offer = (text: string): boolean => {
@@ -99,6 +103,9 @@ export function createKeySet(options: KeySetOptions): KeySet {
     ...refresher,
     get lastSuccess() {
       return lastSuccess;
+    },
+    get failures() {
+      return failures;
     },
     keys: (now) => (lastSuccess === undefined || now - lastSuccess > ceiling ? undefined : resolver),
   };

@@ -115,6 +115,9 @@ async function verifyToken(
   return verified;
 }
 
+/** An issuer whose keys have no ids, or that gives a new key an old id, shows a rotation as a signature that does not match. */
+const MAY_BE_OF_NEWER_KEYS: ReadonlySet<string> = new Set(['token_key_unknown', 'token_signature_invalid']);
+
 async function unsignedRefusal(
   { issuer, keySet, limiter }: TrustedIssuer,
   keys: KeyResolver | undefined,
@@ -130,7 +133,7 @@ async function unsignedRefusal(
   const checked = await limiter.run(() => signatureRefusal(token, keys, alg as string));
   if (checked === 'full')
     return refuse('overloaded', `too many new tokens of issuer '${issuer.name}' wait to be verified`);
-  if (checked?.refusal === 'token_key_unknown') ask();
+  if (checked !== undefined && MAY_BE_OF_NEWER_KEYS.has(checked.refusal)) ask();
   return checked;
 }
 

@@ -1,6 +1,6 @@
 import type { AccessRequest } from '../../pdp/access-request.ts';
-import { singleHeader } from '../../pdp/canonical.ts';
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
+import { singleEvidence, withEvidence } from '../evidence.ts';
 
 /** The one credential of a user that a request holds; nothing in it is verified. */
 export interface UserCredential {
@@ -37,16 +37,16 @@ export function readUserCredential(
 
 function credentialIn(request: AccessRequest, header: string): UserCredential | Refusal | undefined {
   const conflict = refuse('credentials_conflict', `more than one '${header}' header`);
-  const value = singleHeader(request, header, conflict);
+  const value = singleEvidence(request, header, conflict);
   if (typeof value !== 'string') return value;
   // Tokens hold no comma; one here is two headers that the PEP has joined.
-  if (value.includes(',')) return conflict;
+  if (value.includes(',')) return withEvidence(conflict, value);
   if (header !== 'authorization') return { header, scheme: 'assertion', token: value };
   const [, scheme, token] = /^(bearer|dpop) ([^ ]+)$/i.exec(value) ?? [];
   if (scheme === undefined || token === undefined)
-    return refuse(
-      'token_malformed',
-      `the '${header}' header is not 'Bearer' or 'DPoP', one space and a token`,
+    return withEvidence(
+      refuse('token_malformed', `the '${header}' header is not 'Bearer' or 'DPoP', one space and a token`),
+      value,
     );
   return { header, scheme: scheme.toLowerCase() === 'dpop' ? 'dpop' : 'bearer', token };
 }

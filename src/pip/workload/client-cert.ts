@@ -1,8 +1,8 @@
-import { singleHeader } from '../../pdp/canonical.ts';
 import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload, SourceCertificate, WorkloadIdentity } from '../../pdp/identity.ts';
 import type { Received } from '../../pdp/trace.ts';
 import { type SvidVerifier, isSvidProblem } from '../../pdp/x509-svid.ts';
+import { singleEvidence, withEvidence } from '../evidence.ts';
 import { type CertificateReading, readSourceCertificate, refuseCertificate } from './peer-certificate.ts';
 
 /** Whose `Client-Cert` is believed. */
@@ -34,43 +34,49 @@ export function readClientCert(
   { request, pep, receivedAt }: Received,
 ): ClientCertEvidence | Refusal | undefined {
   if (!pep.workload || !from(pep.workload)) return undefined;
-  const leaf = singleHeader(request, HEADER, invalid(`${HEADER} is sent more than once`));
-  const chain = singleHeader(request, CHAIN_HEADER, invalid(`${CHAIN_HEADER} is sent more than once`));
+  const leaf = singleEvidence(request, HEADER, malformed(`${HEADER} is sent more than once`));
+  const chain = singleEvidence(request, CHAIN_HEADER, malformed(`${CHAIN_HEADER} is sent more than once`));
   if (chain !== undefined && typeof chain !== 'string') return chain;
   if (leaf === undefined)
-    return chain === undefined ? undefined : invalid(`${CHAIN_HEADER} is sent without ${HEADER}`);
+    return chain === undefined
+      ? undefined
+      : withEvidence(malformed(`${CHAIN_HEADER} is sent without ${HEADER}`), chain);
   if (typeof leaf !== 'string') return leaf;
   const reading = readLeaf(leaf);
   if (isRefusal(reading)) return reading;
   const { certificate, der } = reading;
   if (reading.uris?.length === 0) return { certificate };
   const issuers = readChain(chain);
-  if (!issuers) return invalid(`${CHAIN_HEADER} is not a list of at most ${MAX_CHAIN} byte sequences`);
+  if (isRefusal(issuers)) return issuers;
   const svid = verify([der, ...issuers], receivedAt);
   if (isSvidProblem(svid))
     return refuseCertificate(
       'workload_evidence_invalid',
       `the certificate in ${HEADER}: ${svid.problem}`,
       certificate.fingerprint,
+      svid.cause,
     );
   return { source: { ...svid.identity, evidence: 'client_cert', provenUntil: svid.notAfter }, certificate };
 }
 
 function readLeaf(header: string): CertificateReading | Refusal {
   const der = byteSequence(header.trim());
-  if (!der) return invalid(`${HEADER} is not a byte sequence`);
+  if (!der) return withEvidence(malformed(`${HEADER} is not a byte sequence`), header);
   try {
     return readSourceCertificate(der);
   } catch {
-    return invalid(`${HEADER} holds no certificate`);
+    return withEvidence(malformed(`${HEADER} holds no certificate`), header);
   }
 }
 
-function readChain(header: string | undefined): readonly Buffer[] | undefined {
+function readChain(header: string | undefined): readonly Buffer[] | Refusal {
   if (header === undefined) return [];
-  if (header.length > MAX_LENGTH) return undefined;
-  const members = header.split(',').map((member) => byteSequence(member.trim()));
-  return members.length <= MAX_CHAIN && members.every((member) => member !== undefined) ? members : undefined;
+  const members =
+    header.length > MAX_LENGTH ? [] : header.split(',').map((member) => byteSequence(member.trim()));
+  const isList = members.length > 0 && members.length <= MAX_CHAIN;
+  if (isList && members.every((member) => member !== undefined)) return members;
+  const words = `${CHAIN_HEADER} is not a list of at most ${MAX_CHAIN} byte sequences`;
+  return withEvidence(malformed(words), header);
 }
 
 /** RFC 9651 §3.3.5, in canonical base64 and without parameters. */
@@ -81,6 +87,6 @@ function byteSequence(text: string): Buffer | undefined {
   return bytes.toString('base64') === encoded ? bytes : undefined;
 }
 
-function invalid(detail: string): Refusal {
-  return refuse('workload_evidence_invalid', detail);
+function malformed(detail: string): Refusal {
+  return refuse('workload_evidence_invalid', detail, { cause: 'malformed' });
 }

@@ -8,7 +8,7 @@ import {
   certificateConflict,
   refuseCertificate,
 } from './peer-certificate.ts';
-import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
+import { printable } from '../printable.ts';
 import type { Principal } from './principal.ts';
 
 /** What the PEP says about the connection that a request came on. */
@@ -22,7 +22,7 @@ export interface Connection {
 export interface ConnectionRules {
   readonly principals: (principal: string) => Principal | Refusal | undefined;
   readonly certificates: CertificateReader;
-  /** Verifies certificates by our trust bundles; without it a certificate alone proves nobody. */
+  /** Verifies certificates by our trust bundles; absent where none are configured: then a certificate alone proves nobody. */
   readonly verify?: SvidVerifier;
   /** `chain`: the certificate must be sent along, and be an X.509-SVID by `verify`. */
   readonly sourceCertificates: 'agree' | 'chain';
@@ -31,7 +31,8 @@ export interface ConnectionRules {
 /**
  * Reads both ends of the connection: the principals that the PEP authenticated by mutual TLS, and the certificate of the source.
  * Principal and certificate must say the same (`evidence_conflict`). Without a principal, a certificate that is an X.509-SVID by
- * our own trust bundles proves the source; any other proves nobody, and is still told of by its fingerprint.
+ * our own trust bundles proves the source; one that claims a SPIFFE ID and is none by them, or cannot be read, is
+ * `workload_evidence_invalid`. A certificate that claims no SPIFFE ID proves nobody, and is still told of by its fingerprint.
  */
 export function createConnectionReader(rules: ConnectionRules): (received: Received) => Connection | Refusal {
   const { principals, certificates } = rules;
@@ -69,12 +70,13 @@ function bornOut(
   const svid = verify([reading.der], receivedAt);
   if (!isSvidProblem(svid)) return proven;
   const detail = `the certificate of the source: ${svid.problem}`;
-  return refuseCertificate('workload_evidence_invalid', detail, reading.certificate.fingerprint);
+  return refuseCertificate('workload_evidence_invalid', detail, reading.certificate.fingerprint, svid.cause);
 }
 
 const NO_CERTIFICATE = refuse(
   'workload_evidence_invalid',
   'the PEP sent no certificate of the source to verify (include_peer_certificate)',
+  { cause: 'missing' },
 );
 
 function shownAlone(
@@ -83,17 +85,29 @@ function shownAlone(
   { verify }: ConnectionRules,
   now: number,
 ): ProvenWorkload | Refusal | undefined {
-  if (!reading || isRefusal(reading)) return undefined;
-  const [uri, ...others] = reading.uris ?? [];
-  if (uri === undefined || others.length > 0 || 'invalid' in parseSpiffeId(uri)) return undefined;
+  if (!reading) return undefined;
+  if (isRefusal(reading)) return verify && unread(reading);
+  if (!reading.claimsSpiffeId) return undefined;
+  const { certificate, der, uris } = reading;
   // A PEP that names the peer by DNS name or subject has found no URI in the certificate.
   if (principal !== '')
     return refuseCertificate(
       'evidence_conflict',
-      `the PEP names no workload, the certificate it sent says ${uri}`,
-      reading.certificate.fingerprint,
+      `the PEP names no workload, the certificate it sent says ${uris?.slice(0, 4).map(printable).join(', ') ?? 'one'}`,
+      certificate.fingerprint,
+      'conflict',
     );
-  const svid = verify?.([reading.der], now);
-  if (!svid || isSvidProblem(svid)) return undefined;
-  return { ...svid.identity, evidence: 'certificate', provenUntil: svid.notAfter };
+  const svid = verify?.([der], now);
+  if (!svid) return undefined;
+  if (!isSvidProblem(svid)) return { ...svid.identity, evidence: 'certificate', provenUntil: svid.notAfter };
+  const detail = `the certificate of the source, without a principal: ${svid.problem}`;
+  return refuseCertificate('workload_evidence_invalid', detail, certificate.fingerprint, svid.cause);
+}
+
+/** Nothing contradicts it where there is no principal: it is bad by itself. */
+function unread({ detail, evidence, cause }: Refusal): Refusal {
+  return refuse('workload_evidence_invalid', detail, {
+    ...(evidence !== undefined && { evidence }),
+    ...(cause && { cause }),
+  });
 }

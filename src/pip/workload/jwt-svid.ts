@@ -54,20 +54,21 @@ export function createJwtSvidReader(options: JwtSvidOptions): WorkloadTokenReade
     const sent = tokenIn(received, header);
     if (typeof sent !== 'string') return sent;
     if (header === 'authorization' && !isJwtSvid(sent)) return undefined;
-    if (sent.length > MAX_TOKEN_LENGTH)
-      return refuse('token_malformed', `'${header}' is too long for a token`);
+    if (sent.length > MAX_TOKEN_LENGTH) return aboutToken('JWT-SVID', header, sent, TOO_LONG);
     const { token } = lower(sent);
     const key = hash('sha256', token, 'base64url');
     const hit = known.get(key);
     const now = received.receivedAt;
-    if (hit && isGood(hit, now, bundles())) return Promise.resolve(hit.workload);
+    if (hit && isGood(hit, now, bundles())) return Promise.resolve({ workload: hit.workload, token: sent });
     return verify(token, now).then((verified) => {
       if (isRefusal(verified)) return aboutToken('JWT-SVID', header, sent, verified);
       known.set(key, verified);
-      return verified.workload;
+      return { workload: verified.workload, token: sent };
     });
   };
 }
+
+const TOO_LONG = refuse('token_malformed', `it is longer than ${MAX_TOKEN_LENGTH} bytes`);
 
 interface Known {
   readonly workload: ProvenWorkload;
@@ -112,7 +113,9 @@ function authoritiesOf(
 ): TrustBundle['jwtAuthorities'] | Refusal {
   const authorities = bundles.get(trustDomain)?.jwtAuthorities;
   if (!authorities)
-    return refuse('token_issuer_unknown', `no bundle of trust domain '${trustDomain}' is held`);
+    return refuse('token_issuer_unknown', `no bundle of trust domain '${trustDomain}' is held`, {
+      cause: 'trust_domain',
+    });
   return authorities.length > 0
     ? authorities
     : refuse('token_key_unknown', `the bundle of trust domain '${trustDomain}' has no keys for JWT-SVIDs`);
@@ -144,7 +147,9 @@ function readClaim(token: string): SvidClaim | Refusal {
   if (typeof sub !== 'string') return refuse('token_claims_refused', "'sub' is missing or not a string");
   const identity = parseSpiffeId(sub);
   if ('invalid' in identity)
-    return refuse('token_claims_refused', `'sub' ${printable(sub)} is no SPIFFE ID: ${identity.invalid}`);
+    return refuse('token_claims_refused', `'sub' ${printable(sub)} is no SPIFFE ID: ${identity.invalid}`, {
+      cause: 'spiffe_id',
+    });
   return { header: { alg, kid }, payload, identity };
 }
 

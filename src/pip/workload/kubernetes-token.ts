@@ -4,7 +4,7 @@ import type { ClaimMapping } from '../token/issuer.ts';
 import { printable } from '../printable.ts';
 import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TokenVerifier } from '../token/token-verifier.ts';
-import { type WorkloadTokenReader, aboutToken, tokenIn } from './token-header.ts';
+import { type TokenWorkload, type WorkloadTokenReader, aboutToken, tokenIn } from './token-header.ts';
 
 /** Settings of {@link createKubernetesTokenReader}. */
 export interface KubernetesTokenOptions {
@@ -34,10 +34,12 @@ export const KUBERNETES_CLAIMS: Required<Pick<ClaimMapping, 'attributes'>> = {
  */
 export function createKubernetesTokenReader(options: KubernetesTokenOptions): WorkloadTokenReader {
   const { verifier, trustDomains, header } = options;
-  const read = async (token: string, now: number): Promise<ProvenWorkload | Refusal> => {
+  const read = async (token: string, now: number): Promise<TokenWorkload | Refusal> => {
     const verified = await verifier.verify(token, 'workload', now);
     const workload = isRefusal(verified) ? verified : workloadOf(verified, trustDomains.get(verified.issuer));
-    return isRefusal(workload) ? aboutToken('service account token', header, token, workload) : workload;
+    return isRefusal(workload)
+      ? aboutToken('service account token', header, token, workload)
+      : { workload, token };
   };
   return (received) => {
     const token = tokenIn(received, header);
@@ -58,6 +60,8 @@ function workloadOf(token: VerifiedToken, trustDomain: string | undefined): Prov
     return refuse('token_claims_refused', "'sub' and 'kubernetes.io' do not name the same service account");
   const identity = parseSpiffeId(`spiffe://${trustDomain}/ns/${namespace}/sa/${account}`);
   if ('invalid' in identity || identity.namespace === undefined)
-    return refuse('token_claims_refused', `'sub' ${printable(subject)} cannot be written as a SPIFFE ID`);
+    return refuse('token_claims_refused', `'sub' ${printable(subject)} cannot be written as a SPIFFE ID`, {
+      cause: 'spiffe_id',
+    });
   return { ...identity, evidence: 'kubernetes_token', provenUntil: expiresAt * 1000 };
 }

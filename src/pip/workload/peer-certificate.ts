@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { type DenyReason, type EvidenceCause, type Refusal, refuse } from '../../pdp/decision.ts';
 import type { SourceCertificate } from '../../pdp/identity.ts';
 import { uriNames } from '../../pdp/subject-alt-name.ts';
+import { withEvidence } from '../evidence.ts';
 import { printable } from '../printable.ts';
 
 /** Longest certificate looked at, in characters of its URL-encoded PEM form. */
@@ -14,6 +15,8 @@ export interface CertificateReading {
   readonly der: Uint8Array;
   /** The URIs of its subject alternative name; absent where they cannot be told for certain. */
   readonly uris?: readonly string[];
+  /** Whether it holds a URI that is a SPIFFE ID, or looks like one: the scheme in any case. Nothing is verified. */
+  readonly claimsSpiffeId: boolean;
 }
 
 /** Reads the URL-encoded PEM of one certificate. Refuses (`evidence_conflict`) what is none. */
@@ -26,7 +29,7 @@ export type CertificateReader = (certificate: string) => CertificateReading | Re
 export function createCertificateReader(maxEntries = 1024): CertificateReader {
   const readings = new LRUCache<string, CertificateReading | Refusal>({ max: maxEntries });
   return (certificate) => {
-    if (certificate.length > MAX_LENGTH) return TOO_LONG;
+    if (certificate.length > MAX_LENGTH) return unreadable(certificate, 'is too long to be one');
     let reading = readings.get(certificate);
     if (!reading) readings.set(certificate, (reading = readPem(certificate)));
     return reading;
@@ -47,7 +50,7 @@ export function certificateConflict(
   const problem = isOne
     ? `the PEP says ${spiffeId}, the certificate it sent says ${printable(uri)}`
     : `the certificate of the source does not hold exactly one URI (${uris?.length ?? 'unclear'})`;
-  return refuseCertificate('evidence_conflict', problem, certificate.fingerprint);
+  return refuseCertificate('evidence_conflict', problem, certificate.fingerprint, 'conflict');
 }
 
 /** A refusal of a certificate, by which it can be found again. */
@@ -55,9 +58,9 @@ export function refuseCertificate(
   reason: DenyReason,
   detail: string,
   fingerprint: string,
-  cause?: EvidenceCause,
+  cause: EvidenceCause,
 ): Refusal {
-  return refuse(reason, detail, { evidence: `sha256:${fingerprint}`, ...(cause && { cause }) });
+  return refuse(reason, detail, { evidence: `sha256:${fingerprint}`, cause });
 }
 
 /** The fingerprint of a certificate in DER: `x5t#S256`, base64url (RFC 8705 §3.1). */
@@ -72,17 +75,25 @@ export function readSourceCertificate(encoded: Uint8Array | string): Certificate
   return {
     certificate: { fingerprint: certificateFingerprint(raw), issuer: issuer.replaceAll('\n', ', ') },
     der: raw,
+    claimsSpiffeId: claimsSpiffeId(subjectAltName, uris),
     ...(uris && { uris }),
   };
 }
 
-const TOO_LONG = refuse('evidence_conflict', 'the certificate of the source is too long to be one');
-const UNREADABLE = refuse('evidence_conflict', 'the certificate of the source cannot be read');
+/** Where the names cannot be told apart for certain, whatever may be such a URI counts as one. */
+function claimsSpiffeId(subjectAltName = '', uris?: readonly string[]): boolean {
+  return uris ? uris.some((uri) => /^spiffe:/i.test(uri)) : /URI:"?spiffe:/i.test(subjectAltName);
+}
+
+function unreadable(certificate: string, problem: string): Refusal {
+  const detail = `the certificate of the source ${problem}`;
+  return withEvidence(refuse('evidence_conflict', detail, { cause: 'malformed' }), certificate);
+}
 
 function readPem(certificate: string): CertificateReading | Refusal {
   try {
     return readSourceCertificate(decodeURIComponent(certificate));
   } catch {
-    return UNREADABLE;
+    return unreadable(certificate, 'cannot be read');
   }
 }

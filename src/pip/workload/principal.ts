@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Refusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload, WorkloadIdentity } from '../../pdp/identity.ts';
+import { withEvidence } from '../evidence.ts';
 import { printable } from '../printable.ts';
 import { normalisePrincipal } from '../spiffe/spiffe-id.ts';
 
@@ -47,8 +48,6 @@ function looksLikeSpiffeId(text: string): boolean {
 }
 
 function invalid(principal: string, problem: string): Refusal {
-  return refuse(
-    'workload_evidence_invalid',
-    `the principal ${printable(principal)} that the PEP gives looks like a SPIFFE ID and is none: ${problem}`,
-  );
+  const detail = `the principal ${printable(principal)} that the PEP gives looks like a SPIFFE ID and is none: ${problem}`;
+  return withEvidence(refuse('workload_evidence_invalid', detail, { cause: 'spiffe_id' }), principal);
 }

@@ -3,18 +3,19 @@ import { type ProvenWorkload, type Workloads, isMutualTls } from '../../pdp/iden
 import type { WorkloadAuthenticator } from '../../pdp/ports.ts';
 import type { Received } from '../../pdp/trace.ts';
 import type { SvidVerifier } from '../../pdp/x509-svid.ts';
-import { createCertificateReader } from './peer-certificate.ts';
+import { withEvidence } from '../evidence.ts';
+import { createCertificateReader, refuseCertificate } from './peer-certificate.ts';
 import { type ClientCertRules, readClientCert } from './client-cert.ts';
 import { createConnectionReader } from './connection.ts';
 import { createPrincipalReader } from './principal.ts';
-import type { WorkloadTokenReader } from './token-header.ts';
+import type { TokenWorkload, WorkloadTokenReader } from './token-header.ts';
 import { type XfccRules, readXfcc } from './xfcc-chain.ts';
 
 /** Settings of {@link createWorkloadAuthenticator}. Evidence that is not named here is never read. */
 export interface WorkloadAuthenticatorOptions {
   /** Principals whose reading is remembered; default 4096. */
   readonly maxEntries?: number;
-  /** Verifies certificates by our trust bundles. */
+  /** Verifies certificates by our trust bundles; absent where none are configured. */
   readonly verify?: SvidVerifier;
   /**
    * What the certificate of the source must do: `agree` with the principal where it is sent, or be sent and verified to the bundle of its
@@ -83,15 +84,13 @@ function withClientCert(
   workloads: Workloads,
   { source, certificate }: Exclude<NonNullable<ReturnType<typeof readClientCert>>, Refusal>,
 ): Workloads | Refusal {
+  const conflict = (detail: string): Refusal =>
+    refuseCertificate('evidence_conflict', detail, certificate.fingerprint, 'conflict');
   const known = workloads.certificate?.fingerprint ?? certificate.fingerprint;
   if (known !== certificate.fingerprint)
-    return refuse(
-      'evidence_conflict',
-      'client-cert and the certificate of the source have different fingerprints',
-    );
+    return conflict('client-cert and the certificate of the source have different fingerprints');
   if (workloads.source && source?.id !== workloads.source.id)
-    return refuse(
-      'evidence_conflict',
+    return conflict(
       `client-cert names ${source?.id ?? 'no workload'}, and other evidence ${workloads.source.id}`,
     );
   const proven = workloads.source ?? source;
@@ -104,7 +103,7 @@ function withTokens(
   tokens: readonly WorkloadTokenReader[],
   received: Received,
 ): Workloads | Refusal | Promise<Workloads | Refusal> {
-  const readings: Promise<ProvenWorkload | Refusal>[] = [];
+  const readings: Promise<TokenWorkload | Refusal>[] = [];
   for (const read of tokens) {
     const reading = read(received);
     if (reading && !(reading instanceof Promise)) return reading;
@@ -115,13 +114,13 @@ function withTokens(
 
 async function placeAll(
   workloads: Workloads,
-  readings: readonly Promise<ProvenWorkload | Refusal>[],
+  readings: readonly Promise<TokenWorkload | Refusal>[],
 ): Promise<Workloads | Refusal> {
   let placed: Workloads | Refusal = workloads;
-  for (const workload of await Promise.all(readings)) {
-    if (isRefusal(workload)) return workload;
-    placed = place(placed, workload);
-    if (isRefusal(placed)) return placed;
+  for (const proven of await Promise.all(readings)) {
+    if (isRefusal(proven)) return proven;
+    placed = place(placed, proven.workload);
+    if (isRefusal(placed)) return withEvidence(placed, proven.token);
   }
   return placed;
 }
@@ -141,5 +140,6 @@ function place(workloads: Workloads, workload: ProvenWorkload): Workloads | Refu
     : refuse(
         'evidence_conflict',
         `a token names ${workload.id}, and other evidence ${known?.id ?? source.id}`,
+        { cause: 'conflict' },
       );
 }

@@ -1,8 +1,7 @@
-import { singleHeader } from '../../pdp/canonical.ts';
-import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
+import { type EvidenceCause, type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload, SourceCertificate, WorkloadIdentity } from '../../pdp/identity.ts';
 import type { Received } from '../../pdp/trace.ts';
-import { withEvidence } from '../evidence.ts';
+import { singleEvidence, withEvidence } from '../evidence.ts';
 import { type CertificateReader, certificateConflict } from './peer-certificate.ts';
 import { printable } from '../printable.ts';
 import { normalisePrincipal } from '../spiffe/spiffe-id.ts';
@@ -50,7 +49,7 @@ export function readXfcc(
   connection: Connection,
 ): XfccEvidence | Refusal | undefined {
   if (!pep.workload || !rules.from(pep.workload)) return undefined;
-  const header = singleHeader(request, HEADER, invalid('is sent more than once'));
+  const header = singleEvidence(request, HEADER, invalid('malformed', 'is sent more than once'));
   if (typeof header !== 'string') return header;
   const sent = { header, pep: pep.workload, principal: request.source.principal };
   const found = readHeader(rules, certificates, sent, connection);
@@ -70,7 +69,7 @@ function readHeader(
   connection: Connection,
 ): XfccEvidence | Refusal | undefined {
   const elements = parseXfcc(header);
-  if ('problem' in elements) return invalid(elements.problem);
+  if ('problem' in elements) return invalid('malformed', elements.problem);
   const last = elements.at(-1);
   if (!last) return undefined;
   const hops = [pep.id, ...(connection.destination ? [connection.destination.id] : [])];
@@ -122,13 +121,14 @@ function readElement(
   const isLinked = names.some((name) => !('invalid' in name) && hops.includes(name.id));
   if (!isLinked && (requireBy || by.length > 0)) {
     const seen = by.length === 0 ? 'missing' : by.slice(0, 4).map(printable).join(', ');
-    return invalid(`has an element whose By is ${seen}, expected ${hops.join(' or ')}`);
+    return invalid('hops', `has an element whose By is ${seen}, expected ${hops.join(' or ')}`);
   }
   const [name, ...others] = uri;
   if (name === undefined) return undefined;
-  if (others.length > 0) return invalid('has a believed element with more than one URI');
+  if (others.length > 0) return invalid('spiffe_id', 'has a believed element with more than one URI');
   const identity = normalisePrincipal(name);
-  if ('invalid' in identity) return invalid(`has a believed URI ${printable(name)} that ${identity.invalid}`);
+  if ('invalid' in identity)
+    return invalid('spiffe_id', `has a believed URI ${printable(name)} that ${identity.invalid}`);
   return { ...identity, evidence: 'xfcc' };
 }
 
@@ -140,7 +140,7 @@ function agreed(
   if (!client || source?.id === client.id) return source;
   if (!source && principal === '') return client;
   const named = source?.id ?? printable(principal);
-  return refuse('evidence_conflict', `the PEP says ${named}, its ${HEADER} says ${client.id}`);
+  return conflicting(`the PEP says ${named}, its ${HEADER} says ${client.id}`);
 }
 
 function certificateOf(
@@ -149,7 +149,8 @@ function certificateOf(
   certificates: CertificateReader,
   { certificate }: Connection,
 ): SourceCertificate | Refusal | undefined {
-  if (hash !== undefined && !/^[0-9A-Fa-f]{64}$/.test(hash)) return invalid('has a Hash that is no SHA-256');
+  if (hash !== undefined && !/^[0-9A-Fa-f]{64}$/.test(hash))
+    return invalid('malformed', 'has a Hash that is no SHA-256');
   const reading = cert === undefined ? undefined : certificates(cert);
   if (reading && isRefusal(reading)) return reading;
   const conflict = reading && client && certificateConflict(reading, client.id);
@@ -158,10 +159,7 @@ function certificateOf(
   const known = [certificate?.fingerprint, reading?.certificate.fingerprint, hashed];
   const [fingerprint, ...others] = new Set(known.filter((print) => print !== undefined));
   if (others.length > 0)
-    return refuse(
-      'evidence_conflict',
-      `the certificate of the source and ${HEADER} have different fingerprints`,
-    );
+    return conflicting(`the certificate of the source and ${HEADER} have different fingerprints`);
   return certificate ?? reading?.certificate ?? (fingerprint === undefined ? undefined : { fingerprint });
 }
 
@@ -170,6 +168,10 @@ function claimedNames(elements: readonly XfccElement[]): readonly string[] {
   return [...new Set(names)].slice(-MAX_CLAIMED);
 }
 
-function invalid(problem: string): Refusal {
-  return refuse('workload_evidence_invalid', `${HEADER} ${problem}`);
+function invalid(cause: EvidenceCause, problem: string): Refusal {
+  return refuse('workload_evidence_invalid', `${HEADER} ${problem}`, { cause });
+}
+
+function conflicting(detail: string): Refusal {
+  return refuse('evidence_conflict', detail, { cause: 'conflict' });
 }

@@ -10,7 +10,7 @@ import { eventually } from '../../support/eventually.ts';
 import { findRedisServer } from '../../support/parts.ts';
 import { type TestRedis, startRedis } from '../../support/redis.ts';
 import { type TestIssuer, createTestIssuer } from '../../support/tokens.ts';
-import { memoryLog, receivedOf, requestWith } from '../../unit/pip/fixture.ts';
+import { fingerprintOf, memoryLog, receivedOf, requestWith } from '../../unit/pip/fixture.ts';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -125,7 +125,10 @@ describe.skipIf(findRedisServer() === undefined)('DPoP with a replay store in a 
     const user = await replica();
     const { token, prove } = await client();
     expect(await send(user, token, await prove())).toMatchObject({ id: 'staff/alice' });
-    expect(await send(user, token, 'a.b.c')).toMatchObject({ refusal: 'dpop_proof_invalid' });
+    expect(await send(user, token, 'a.b.c')).toMatchObject({
+      refusal: 'dpop_proof_invalid',
+      evidence: fingerprintOf('a.b.c'),
+    });
     const thief = await client();
     expect(await send(user, token, await thief.prove())).toMatchObject({ refusal: 'dpop_proof_invalid' });
   });

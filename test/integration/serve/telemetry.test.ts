@@ -1,15 +1,21 @@
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { credentials } from '@grpc/grpc-js';
 import { expect, onTestFinished, test } from 'vitest';
-import { startPdp } from '../../support/pdp-process.ts';
+import { type PdpProcess, startPdp } from '../../support/pdp-process.ts';
 import { DASHBOARD_APP, REPORTS_API, checkRequestBytes } from '../../support/requests.ts';
 import { createConfigFolder } from '../../support/app.ts';
+import { createTestCa } from '../../support/test-ca.ts';
 import { createTestIssuer } from '../../support/tokens.ts';
 import { connect } from '../../unit/api/grpc-client.ts';
 import { sampleConfig } from './load.ts';
+
+const PEP = 'spiffe://prod.example.com/ns/mesh/sa/envoy';
+const PDP = 'spiffe://prod.example.com/ns/cedar-pdp/sa/cedar-pdp';
 
 async function collector(): Promise<{ url: string; received: () => string; next: () => Promise<void> }> {
   const bodies: string[] = [];
@@ -170,12 +176,7 @@ test('no secret of a request reaches a record, a log line, a metric, a trace or 
   const metrics = await (await fetch(`http://127.0.0.1:${pdp.opsPort}/metrics`)).text();
   const ready = await (await fetch(`http://127.0.0.1:${pdp.opsPort}/readyz`)).text();
   expect(await pdp.stop()).toBe(0);
-  const files = (await readdir(pdp.auditDir, { recursive: true, withFileTypes: true })).filter((entry) =>
-    entry.isFile(),
-  );
-  const log = (
-    await Promise.all(files.map((entry) => readFile(join(entry.parentPath, entry.name), 'utf8')))
-  ).join('\n');
+  const log = await auditLog(pdp);
   expect(log.split('\n').length).toBeGreaterThan(28);
   // The trial is worth something: with the good token the report was reached.
   expect(log).toContain('"user":"corp/alice"');
@@ -187,12 +188,108 @@ test('no secret of a request reaches a record, a log line, a metric, a trace or 
     traces: received(),
     answers: JSON.stringify(answers),
   };
+  expectNowhere(places, [tokens.good, tokens.forged, tokens.expired]);
+}, 30_000);
+
+/** Every file of the audit log. */
+async function auditLog({ auditDir }: PdpProcess): Promise<string> {
+  const entries = await readdir(auditDir, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return (await Promise.all(files.map((entry) => readFile(join(entry.parentPath, entry.name), 'utf8')))).join(
+    '\n',
+  );
+}
+
+/** Expects no marked text, and no part of a token, in any place. */
+function expectNowhere(places: Readonly<Record<string, string>>, tokens: readonly string[]): void {
   for (const [place, text] of Object.entries(places)) {
     const lines = text.split('\n').filter((line) => /CANARY/.test(line));
     expect({ place, lines }).toEqual({ place, lines: [] });
-    for (const token of [tokens.good, tokens.forged, tokens.expired]) {
-      for (const part of token.split('.'))
-        expect({ place, leaks: text.includes(part) }).toEqual({ place, leaks: false });
-    }
+    for (const part of tokens.flatMap((token) => token.split('.')))
+      expect({ place, leaks: text.includes(part) }).toEqual({ place, leaks: false });
   }
+}
+
+type Headers = readonly (readonly [name: string, value: string])[];
+
+test('evidence that is refused leaves nothing of itself, in whatever header it came', async () => {
+  await using folder = await createConfigFolder();
+  await using ca = await createTestCa('prod.example.com');
+  const [pep, leaf] = [
+    await ca.issue({ spiffeId: PEP }),
+    await ca.issue({ spiffeId: PDP, dns: ['pdp.test'] }),
+  ];
+  const audience = 'pdp';
+  const issuer = await createTestIssuer({ issuer: 'https://idp.example', audience });
+  const stranger = await createTestIssuer({ issuer: 'https://idp.example', audience });
+  const jwks = join(folder.path, 'jwks.json');
+  await writeFile(jwks, JSON.stringify(issuer.jwks));
+  const common = { audiences: [audience], algorithms: ['ES256'], jwks: { file: jwks } };
+  await using pdp = await startPdp({
+    tls: { leaf, ca, allow: [PEP] },
+    config: sampleConfig({
+      telemetry: { log_level: 'trace' },
+      workloads: { client_cert: { from: [PEP] }, xfcc: { from: [PEP] }, jwt_svid: { audiences: [audience] } },
+      tokens: { dpop: { origins: { 'ledger-api.ledger': 'https://ledger.example' } } },
+      issuers: [
+        { ...common, name: 'corp', issuer: issuer.issuer, types: ['at+jwt'] },
+        { ...common, name: 'mdm', use: 'device', issuer: 'https://mdm.example', types: ['device+jwt'] },
+        {
+          ...common,
+          name: 'cluster',
+          use: 'workload',
+          issuer: 'https://cluster.example',
+          kubernetes: { trust_domain: 'prod.example.com' },
+        },
+        { name: 'iap', preset: 'google-iap', audiences: ['/projects/1'], jwks: { file: jwks } },
+      ],
+    }),
+  });
+  const forge = (iss: string, typ: string, sub = 'CANARY-sub') => stranger.sign({ iss, sub }, { typ });
+  const workload = 'spiffe://prod.example.com/CANARY';
+  const tokens = {
+    'x-jwt-svid': await forge('CANARY-iss', 'JWT', workload.replace('CANARY', 'secret')),
+    'x-workload-token': await forge('https://cluster.example', 'JWT'),
+    'x-device-assertion': await forge('https://mdm.example', 'device+jwt'),
+    'x-goog-iap-jwt-assertion': await forge('https://cloud.google.com/iap', 'JWT'),
+  };
+  const { raw } = new X509Certificate(leaf.cert);
+  // That of a workload is no secret, and the padding of it no byte sequence.
+  const certificate = `:${raw.toString('base64')}CANARY:`;
+  const good = await issuer.sign({ cnf: { jkt: 'A'.repeat(43) } });
+  const authorization = ['authorization', `DPoP ${good}`] as const;
+  using client = connect(
+    `127.0.0.1:${pdp.grpcPort}`,
+    credentials.createSsl(Buffer.from(ca.bundle), Buffer.from(pep.key), Buffer.from(pep.cert)),
+  );
+  const answers: { readonly allowed: boolean }[] = [];
+  const refused: Headers[] = [
+    ...Object.entries(tokens).flatMap(([header, token]): Headers[] => [
+      [[header, token]],
+      [[header, 'CANARY.junk.token']],
+      [
+        [header, 'CANARY-one'],
+        [header, 'CANARY-two'],
+      ],
+    ]),
+    [['client-cert', certificate]],
+    [['client-cert', ':CANARY:']],
+    [['x-forwarded-client-cert', 'By=CANARY;URI=CANARY;Subject="CANARY']],
+    [authorization],
+    [authorization, ['dpop', await stranger.sign({}, { typ: 'dpop+jwt' })]],
+    [authorization, ['dpop', 'CANARY.junk.proof']],
+  ];
+  for (const headers of refused) answers.push(await client.check(checkRequestBytes({ headers })));
+  const metrics = await (await fetch(`http://127.0.0.1:${pdp.opsPort}/metrics`)).text();
+  expect(await pdp.stop()).toBe(0);
+  const log = await auditLog(pdp);
+  const records = log.split('\n').filter((line) => line.startsWith('{"v":'));
+  // The trial is worth something: each was refused as evidence, and told.
+  expect(answers.map(({ allowed }) => allowed)).toEqual(refused.map(() => false));
+  expect(records.filter((line) => line.includes('"stage":"authenticate"')).length).toBe(refused.length);
+  expect(pdp.output()).toContain('evidence of identity was refused');
+  for (const kind of ['workload', 'token', 'device'])
+    expect(metrics).toContain(`pdp_evidence_refused_total{kind="${kind}"`);
+  const places = { log, output: pdp.output(), metrics, answers: JSON.stringify(answers) };
+  expectNowhere(places, [...Object.values(tokens), good]);
 }, 30_000);

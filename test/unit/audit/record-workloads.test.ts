@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { Identities, ProvenWorkload } from '../../../src/pdp/identity.ts';
-import { allowedTrace, recordLine } from './trace-fixture.ts';
+import type { RefusalAbout } from '../../../src/pdp/decision.ts';
+import type { Identities, ProvenWorkload, RefusedEvidence } from '../../../src/pdp/identity.ts';
+import { allowedTrace, recordLine, refusedTrace } from './trace-fixture.ts';
 
 const WEB: ProvenWorkload = {
   id: 'spiffe://prod.example.com/ns/frontend/sa/web',
@@ -12,10 +13,11 @@ const WEB: ProvenWorkload = {
 };
 const CERTIFICATE = { fingerprint: 'f'.repeat(43), issuer: 'O=prod.example.com CA' };
 
+const OPTIONS = { log: 'l', engine: 'e', httpStatus: () => 200 };
+
 function record(identities: Omit<Identities, 'tokenState'>): Record<string, unknown> {
   const trace = allowedTrace({ identities: { ...identities, tokenState: 'absent' } });
-  const options = { log: 'l', engine: 'e', httpStatus: () => 200 };
-  return JSON.parse(recordLine(trace, options)) as Record<string, unknown>;
+  return JSON.parse(recordLine(trace, OPTIONS)) as Record<string, unknown>;
 }
 
 describe('the workloads in a record', () => {
@@ -75,5 +77,57 @@ describe('the workloads in a record', () => {
     );
     const line = JSON.stringify(record({ source: WEB, claimedSources }));
     expect(Buffer.byteLength(line)).toBeLessThanOrEqual(65_535);
+  });
+});
+
+describe('the record of evidence that was refused', () => {
+  function refused(refusal: RefusedEvidence, about: RefusalAbout = {}): Record<string, unknown> {
+    const trace = refusedTrace({ refused: refusal, stage: 'authenticate' });
+    const decision = { verdict: 'deny', reason: 'token_expired', policies: [], ...about } as const;
+    return JSON.parse(recordLine({ ...trace, decision }, OPTIONS)) as Record<string, unknown>;
+  }
+
+  test.each(['invalid', 'unverifiable'] as const)(
+    'of a token that is %s: the workload that was proven',
+    (tokenState) => {
+      const proven = { source: WEB, certificate: CERTIFICATE, tokenState };
+      const line = refused({ kind: 'token', proven }, { cause: 'audience', evidence: 'sha256:abc' });
+      expect(line).toMatchObject({
+        source_identity: { spiffe_id: WEB.id, evidence: 'principal' },
+        mtls: true,
+        token: { state: tokenState },
+        user: null,
+        device: null,
+        cause: 'audience',
+        evidence: 'sha256:abc',
+      });
+    },
+  );
+
+  test('of a token: the cause that its reason stands for', () => {
+    expect(refused({ kind: 'token', proven: { tokenState: 'invalid' } })).toMatchObject({ cause: 'expired' });
+  });
+
+  test('of a device: also the user', () => {
+    const user = allowedTrace().identities?.user;
+    if (!user) throw new Error('no user');
+    const line = refused({ kind: 'device', proven: { source: WEB, user, tokenState: 'valid' } });
+    expect(line).toMatchObject({ user: user.id, token: { state: 'valid', sub: 'alice' }, device: null });
+  });
+
+  test('of a workload: nothing, since nothing was proven', () => {
+    const line = refused({ kind: 'workload' }, { cause: 'chain' });
+    expect(line).toMatchObject({
+      source_identity: null,
+      mtls: null,
+      token: null,
+      user: null,
+      cause: 'chain',
+    });
+  });
+
+  test('is not what a deny without evidence has', () => {
+    expect(JSON.parse(recordLine(refusedTrace(), OPTIONS))).not.toHaveProperty('cause');
+    expect(JSON.parse(recordLine(allowedTrace(), OPTIONS))).not.toHaveProperty('cause');
   });
 });

@@ -9,7 +9,7 @@ import type { AttributeSource } from '../../../src/pdp/ports.ts';
 import { Shadow } from '../../../src/pdp/shadow.ts';
 import { outcomeOf } from '../../../src/pdp/shadow-report.ts';
 import type { DecisionTrace } from '../../../src/pdp/trace.ts';
-import { accessRequest } from '../../support/requests.ts';
+import { PAYMENT_API, accessRequest } from '../../support/requests.ts';
 import { snapshotOf } from '../../support/snapshot.ts';
 import { PERMIT_ALL, type Setup, setUp, sourceOf, userIdentity } from './decision-point.ts';
 
@@ -316,6 +316,12 @@ describe('is not compared:', () => {
   test('a check that did not get past authentication, or failed for a fault of ours', async () => {
     const bad = shadowed(FORBID_ALL, { user: refuse('token_expired') });
     expect((await bad.decide()).decision.reason).toBe('token_expired');
+    const device = shadowed(FORBID_ALL, { device: refuse('device_assertion_invalid') });
+    const { refused } = await device.decide();
+    // Who the workload is was proven, and still nobody was authenticated.
+    expect(refused?.proven?.source?.id).toBe(PAYMENT_API);
+    await device.shadow.settled();
+    expect(device.outcomes).toEqual([]);
     const broken = shadowed(FORBID_ALL, { recorder: { record: () => Promise.reject(new Error('full')) } });
     expect((await broken.decide()).decision.reason).toBe('audit_unavailable');
     await Promise.all([bad.shadow.settled(), broken.shadow.settled()]);

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { createLocalJWKSet } from 'jose';
 import type { AccessRequest, Peer } from '../../../src/pdp/access-request.ts';
 import { HeaderFields } from '../../../src/pdp/header-fields.ts';
@@ -54,6 +55,7 @@ export function keySetOf(name: string, issuer: Pick<TestIssuer, 'jwks'>): KeySet
     name,
     refreshes: 0,
     lastSuccess: START,
+    failures: 0,
     start: async () => undefined,
     keys: () => resolver,
     requestRefresh() {
@@ -110,4 +112,9 @@ export function receivedOf(request: AccessRequest, now = START): Received {
     request,
     canonical: { method, path, host },
   };
+}
+
+/** How a refusal names evidence. */
+export function fingerprintOf(evidence: string | Uint8Array): string {
+  return `sha256:${hash('sha256', evidence, 'base64url')}`;
 }

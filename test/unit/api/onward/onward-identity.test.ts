@@ -154,6 +154,14 @@ describe('the onward identity', () => {
     });
   });
 
+  test('is not made of what was proven before evidence was refused', async () => {
+    const { identities, ...rest } = await permitted();
+    if (!identities) throw new Error('nobody was identified');
+    const refused = { kind: 'device', proven: identities } as const;
+    const signed = onwardIdentity().sign({ ...rest, refused });
+    expect(signed).toMatchObject({ refusal: 'internal' });
+  });
+
   test('is about nobody where nobody was identified', async () => {
     const request = accessRequest({ source: '', destination: '' });
     expect(claimsOf(onwardIdentity().sign(await permitted({}, request)))).toEqual({

@@ -232,6 +232,15 @@ test('one line a second says what was refused, and counts the others', async () 
   expect(trust.refused).toHaveLength(4);
 });
 
+test('what was refused and not said is said at the end', async () => {
+  const clock = createManualClock(Date.now());
+  const { listener, trust } = await listen({ trust: createTestTrust(server, bundlesOf(ca), clock) });
+  for (let each = 0; each < 3; each += 1) await told(listener.address, NOBODY);
+  await listener[Symbol.asyncDispose]();
+  expect(trust.lines).toHaveLength(2);
+  expect(trust.lines[1]?.fields).toMatchObject({ more_since_last_line: 1 });
+});
+
 test('the check at the start is no news', async () => {
   const { trust } = await listen();
   expect(trust.refused).toEqual([]);

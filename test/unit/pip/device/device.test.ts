@@ -8,7 +8,7 @@ import {
 import { createIssuer } from '../../../../src/pip/token/issuer.ts';
 import { type TokenVerifier, createTokenVerifier } from '../../../../src/pip/token/token-verifier.ts';
 import { type TestIssuer, createTestIssuer } from '../../../support/tokens.ts';
-import { START, keySetOf, manualClock, receivedWith } from '../fixture.ts';
+import { START, keySetOf, manualClock, receivedWith, fingerprintOf } from '../fixture.ts';
 
 const AUD = 'https://pdp.example.com';
 const NOW_S = START / 1000;
@@ -94,8 +94,9 @@ describe('device authenticator', () => {
   });
 
   test('refuses a posture of which nothing says when it was observed', async () => {
-    expect(await authenticate([await assertion({ posture: {}, iat: undefined })])).toEqual({
+    expect(await authenticate([await assertion({ posture: {}, iat: undefined })])).toMatchObject({
       refusal: 'device_assertion_invalid',
+      cause: 'age',
       detail: 'the posture does not say when it was observed',
     });
     expect(await authenticate([await assertion({ posture: undefined, iat: undefined })])).toMatchObject({
@@ -135,26 +136,32 @@ describe('device authenticator', () => {
     expect(await authenticate([await assertion()], userOn('mdm/laptop-1'))).toMatchObject({
       evidence: 'assertion',
     });
-    expect(await authenticate([await assertion()], userOn('mdm/laptop-2'))).toMatchObject({
+    const conflicting = await assertion();
+    expect(await authenticate([conflicting], userOn('mdm/laptop-2'))).toMatchObject({
       refusal: 'evidence_conflict',
+      cause: 'conflict',
+      evidence: fingerprintOf(conflicting[1]),
     });
     expect(await authenticate([await assertion()], userOn())).toMatchObject({ id: 'mdm/laptop-1' });
   });
 
-  test.each<[string, object, string]>([
-    ['expired', { exp: NOW_S - 90 }, 'token_expired: expired 90 s ago'],
-    ['not yet valid', { nbf: NOW_S + 90 }, 'token_not_yet_valid'],
-    ['for another audience', { aud: 'https://other.example.com' }, 'token_audience_wrong'],
-    ['by an unknown issuer', { iss: 'https://evil.example.com' }, 'token_issuer_unknown'],
-    ['without a device', { sub: undefined }, 'token_claims_refused'],
-    ['with a posture that is not one', { posture: 'compliant' }, 'posture is not an object'],
-    ['with a member of the wrong type', { posture: { managed: 'yes' } }, 'posture.managed'],
-    ['observed in the future', { posture: { observed_at: NOW_S + 61 } }, 'observed in the future'],
-  ])('refuses an assertion %s, and keeps the detail', async (_what, claims, detail) => {
+  test.each<[string, object, string, string]>([
+    ['expired', { exp: NOW_S - 90 }, 'token_expired: expired 90 s ago', 'expired'],
+    ['not yet valid', { nbf: NOW_S + 90 }, 'token_not_yet_valid', 'not_yet_valid'],
+    ['for another audience', { aud: 'https://other.example.com' }, 'token_audience_wrong', 'audience'],
+    ['by an unknown issuer', { iss: 'https://evil.example.com' }, 'token_issuer_unknown', 'issuer'],
+    ['without a device', { sub: undefined }, 'token_claims_refused', 'claims'],
+    ['with a posture that is not one', { posture: 'compliant' }, 'posture is not an object', 'claims'],
+    ['with a member of the wrong type', { posture: { managed: 'yes' } }, 'posture.managed', 'claims'],
+    ['observed in the future', { posture: { observed_at: NOW_S + 61 } }, 'observed in the future', 'age'],
+  ])('refuses an assertion %s, and keeps detail and cause', async (_what, claims, detail, cause) => {
     for (const user of [undefined, userOn('mdm/laptop-1')]) {
-      expect(await authenticate([await assertion(claims)], user)).toEqual({
+      const sent = await assertion(claims);
+      expect(await authenticate([sent], user)).toEqual({
         refusal: 'device_assertion_invalid',
         detail: expect.stringContaining(detail) as string,
+        evidence: fingerprintOf(sent[1]),
+        cause,
       });
     }
   });
@@ -177,7 +184,11 @@ describe('device authenticator', () => {
       [[name, `Bearer ${value}`]],
       [[name, '']],
     ] as [string, string][][]) {
-      expect(await authenticate(headers)).toMatchObject({ refusal: 'device_assertion_invalid' });
+      expect(await authenticate(headers)).toMatchObject({
+        refusal: 'device_assertion_invalid',
+        cause: 'malformed',
+        evidence: fingerprintOf(headers.map(([, sent]) => sent).join(', ')),
+      });
     }
   });
 
@@ -219,8 +230,9 @@ describe('the age of a posture', () => {
 
   test('has a ceiling, a day where nothing is configured', async () => {
     expect(await authenticate([await aged(86_400)])).toMatchObject({ freshUntil: START });
-    expect(await authenticate([await aged(86_401)])).toEqual({
+    expect(await authenticate([await aged(86_401)])).toMatchObject({
       refusal: 'device_assertion_invalid',
+      cause: 'age',
       detail: 'the posture is 86401 s old, and may be 86400 s at most',
     });
   });
@@ -267,9 +279,11 @@ describe('a bound assertion', () => {
   const SHOWN = 'A'.repeat(43);
   const OTHER = `${'A'.repeat(42)}E`;
   const showing = (fingerprint: string) => ({ workloads: { certificate: { fingerprint } } });
-  const refused = (detail: string) => ({
+  const refused = (detail: string, cause = 'binding') => ({
     refusal: 'device_assertion_invalid',
     detail: expect.stringContaining(detail) as string,
+    evidence: expect.stringMatching(/^sha256:[\w-]{43}$/) as string,
+    cause,
   });
 
   test('is proven by the certificate that the source showed', async () => {

@@ -16,7 +16,15 @@ import {
   type MemoryReplayStoreOptions,
   createMemoryReplayStore,
 } from '../../../../src/pip/dpop/replay-store.ts';
-import { type ManualClock, START, manualClock, memoryLog, receivedOf, requestWith } from '../fixture.ts';
+import {
+  type ManualClock,
+  START,
+  manualClock,
+  memoryLog,
+  receivedOf,
+  requestWith,
+  fingerprintOf,
+} from '../fixture.ts';
 
 const TOKEN = 'header.payload.signature';
 const ATH = createHash('sha256').update(TOKEN).digest('base64url');
@@ -99,6 +107,7 @@ async function check(parts: ProofParts, sent: Sent = {}): Promise<Refusal | unde
 const invalid = (detail: string | RegExp) => ({
   refusal: 'dpop_proof_invalid',
   detail: expect.stringMatching(detail) as string,
+  evidence: expect.stringMatching(/^sha256:[\w-]{43}$/) as string,
 });
 
 describe('a DPoP proof', () => {
@@ -123,7 +132,6 @@ describe('a DPoP proof', () => {
   );
 
   test.each<[string, Sent, RegExp]>([
-    ['there is none', { dpop: [] }, /there is none/],
     ['there are two', { dpop: ['a.b.c', 'a.b.c'] }, /more than one/],
     ['two are joined', { dpop: ['a.b.c,a.b.c'], joined: true }, /more than one/],
     ['it is empty', { dpop: [''] }, /malformed/],
@@ -131,6 +139,20 @@ describe('a DPoP proof', () => {
     ['it is no JWT in three parts', { dpop: ['a.b.c'] }, /malformed/],
   ])('is refused where %s', async (_, sent, detail) => {
     expect(await check({}, sent)).toEqual(invalid(detail));
+  });
+
+  test('is refused where there is none, and nothing is named', async () => {
+    expect(await check({}, { dpop: [] })).toEqual({
+      refusal: 'dpop_proof_invalid',
+      detail: expect.stringContaining('there is none') as string,
+    });
+  });
+
+  test.each<[string, readonly string[], string]>([
+    ['malformed', ['a.b.c'], 'a.b.c'],
+    ['sent twice', ['a.b.c', 'd.e.f'], 'a.b.c, d.e.f'],
+  ])('that is %s is named by its own fingerprint, not that of the token', async (_what, dpop, sent) => {
+    expect(await check({}, { dpop })).toMatchObject({ evidence: fingerprintOf(sent) });
   });
 
   test.each<[string, ProofParts, RegExp]>([
@@ -329,6 +351,7 @@ describe('a proof that comes again', () => {
     expect(await send('3')).toEqual({
       refusal: 'token_unverifiable',
       detail: expect.stringContaining('full') as string,
+      evidence: expect.stringMatching(/^sha256:/) as string,
     });
     await send('4');
     expect(log.entries.map(({ message }) => message)).toEqual(['DPoP proofs of everybody are refused']);

@@ -139,6 +139,23 @@ describe('keys with a URL each', () => {
       await vi.advanceTimersByTimeAsync(5_000);
       expect(asked).toHaveLength(count);
     }
+    expect(keys.failures).toBe(3);
+  });
+
+  test('are counted as failures of the issuer where they were held, not where tokens name what never was', async () => {
+    vi.useFakeTimers();
+    const keys = keySet();
+    await keys.start();
+    keys.requestRefresh('unknown-1');
+    await vi.advanceTimersByTimeAsync(5_000);
+    await vi.waitFor(() => expect(log.entries).toHaveLength(1));
+    keys.requestRefresh(ONE);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await vi.waitFor(async () => expect(await knows(keys, ONE)).toBe(true));
+    expect(keys.failures).toBe(0);
+    pems.clear();
+    await vi.advanceTimersByTimeAsync(60_000);
+    await vi.waitFor(() => expect(keys.failures).toBeGreaterThan(0));
   });
 
   test('are refused where what is there is not one public key of the algorithm', async () => {

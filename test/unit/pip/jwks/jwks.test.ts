@@ -69,6 +69,7 @@ describe('key set from a URL', () => {
     await keys.start();
     expect(await knows(keys, 'one')).toBe(true);
     expect(keys.lastSuccess).toBe(clock.now());
+    expect(keys.failures).toBe(0);
   });
 
   test('follows no redirect and asks with a limit of time', async () => {
@@ -159,6 +160,7 @@ describe('key set from a URL', () => {
       log.text().includes('could not be refreshed') ? true : undefined,
     );
     expect(await knows(keys, 'one')).toBe(true);
+    expect(keys.failures).toBe(1);
   });
 
   test('drops its keys when the issuer withdraws them all', async () => {
@@ -299,6 +301,7 @@ describe('key set from a file', () => {
     });
     await eventually('the file was looked at again', () => (looks > 3 ? true : undefined));
     expect(keys.lastSuccess).toBe(confirmed);
+    expect(keys.failures).toBe(1);
   });
 
   test('starts without keys where the file is missing', async () => {

@@ -1,14 +1,15 @@
 import { SignJWT, exportSPKI } from 'jose';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { DenyReason, Refusal } from '../../../../src/pdp/decision.ts';
+import { type DenyReason, type Refusal, isRefusal } from '../../../../src/pdp/decision.ts';
 import { InputError } from '../../../../src/pdp/errors.ts';
 import type { VerifiedToken } from '../../../../src/pdp/identity.ts';
 import { type Issuer, type IssuerOptions, createIssuer } from '../../../../src/pip/token/issuer.ts';
-import type { KeySet } from '../../../../src/pip/jwks/jwks.ts';
+import { type KeySet, createKeySet } from '../../../../src/pip/jwks/jwks.ts';
 import { createTokenVerifier } from '../../../../src/pip/token/token-verifier.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { type TestIssuer, createTestIssuer } from '../../../support/tokens.ts';
-import { START, keySetOf, manualClock } from '../fixture.ts';
+import { START, keySetOf, manualClock, memoryLog } from '../fixture.ts';
 
 const ISS = 'https://id.example.com/realms/staff';
 const AUD = 'https://api.example.com';
@@ -235,10 +236,36 @@ describe('a token of somebody else', () => {
     expect((answer as Refusal).detail?.length).toBeLessThan(200);
   });
 
-  test('is refused for another key under the same key id', async () => {
+  test('is refused for another key under the same key id, and newer keys are asked for', async () => {
     const impostor = await createTestIssuer({ issuer: ISS, audience: AUD, now: () => START });
     await expectRefusal(await impostor.sign(), 'token_signature_invalid', 'signature');
+    expect(keySet.refreshes).toBe(1);
+  });
+
+  test('asks for no newer keys where it is refused before or after its signature is looked at', async () => {
+    await verify(await es256.sign({}, { typ: 'JWT' }));
     expect(keySet.refreshes).toBe(0);
+    await verify(await es256.sign({ exp: NOW_S - 60 }));
+    expect(keySet.refreshes).toBe(0);
+  });
+
+  test('is refused by an issuer whose keys have no ids until its newer key is here', async () => {
+    const newer = await createTestIssuer({ issuer: ISS, audience: AUD, now: () => START });
+    const jwksOf = ({ jwks }: TestIssuer) =>
+      JSON.stringify({ keys: jwks.keys.map(({ kid: _kid, ...key }) => key) });
+    let published = jwksOf(es256);
+    const fetch = async () => new Response(published);
+    const source = { url: 'https://id.example.com/jwks' };
+    using keys = createKeySet({ name: 'staff', source, fetch, clock: manualClock(), log: memoryLog() });
+    await keys.start();
+    const verifier = createTokenVerifier([staff()], new Map([['staff', keys]]), manualClock());
+    const ask = async (signer: TestIssuer) =>
+      verifier.verify(await signer.sign({}, { kid: undefined }), 'user', START);
+    expect(await ask(es256)).toMatchObject({ issuer: 'staff', subject: 'alice' });
+    published = jwksOf(newer);
+    expect(await ask(newer)).toMatchObject({ refusal: 'token_signature_invalid' });
+    await eventually('the newer key verifies', async () => (isRefusal(await ask(newer)) ? undefined : true));
+    expect(await ask(es256)).toMatchObject({ refusal: 'token_signature_invalid' });
   });
 
   test('is refused for an unknown key id, and newer keys are asked for', async () => {

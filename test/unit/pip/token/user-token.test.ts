@@ -4,7 +4,7 @@ import { type Issuer, type IssuerOptions, createIssuer } from '../../../../src/p
 import { type TokenVerifier, createTokenVerifier } from '../../../../src/pip/token/token-verifier.ts';
 import { createUserAuthenticator } from '../../../../src/pip/token/user-token.ts';
 import { type TestIssuer, createTestIssuer } from '../../../support/tokens.ts';
-import { START, keySetOf, manualClock, receivedWith, type RequestParts } from '../fixture.ts';
+import { START, fingerprintOf, keySetOf, manualClock, receivedWith, type RequestParts } from '../fixture.ts';
 
 const AUD = 'https://api.example.com';
 let staff: TestIssuer;
@@ -103,7 +103,11 @@ describe('user authenticator', () => {
       { headers: [['authorization', `${value},`]], joined: false },
     ];
     for (const parts of twice) {
-      expect(await authenticate(parts)).toMatchObject({ refusal: 'credentials_conflict' });
+      const sent = (parts.headers ?? []).map(([, text]) => text).join(', ');
+      expect(await authenticate(parts)).toMatchObject({
+        refusal: 'credentials_conflict',
+        evidence: fingerprintOf(sent),
+      });
     }
   });
 
@@ -120,7 +124,7 @@ describe('user authenticator', () => {
     'Bearerx',
   ])('refuses %j without falling back to no user', async (value) => {
     const answer = await authenticate({ headers: [['authorization', value]] });
-    expect(answer).toMatchObject({ refusal: 'token_malformed' });
+    expect(answer).toMatchObject({ refusal: 'token_malformed', evidence: fingerprintOf(value) });
   });
 
   test('never repeats the header in a refusal', async () => {

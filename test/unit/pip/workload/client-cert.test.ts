@@ -4,13 +4,16 @@ import { createWorkloadAuthenticator } from '../../../../src/pip/workload/worklo
 import { bundlesOf } from '../../../support/svids.ts';
 import { type Leaf, type TestCa, createTestCa } from '../../../support/test-ca.ts';
 import { type Asked, PAYMENT, PEP, WEB, asked, oneOf } from './fixture.ts';
+import { fingerprintOf } from '../fixture.ts';
 
 let ca: TestCa;
 let web: Leaf;
+let payment: Leaf;
 let below: Leaf;
 beforeAll(async () => {
   ca = await createTestCa('prod.example.com');
   web = await ca.issue({ spiffeId: WEB });
+  payment = await ca.issue({ spiffeId: PAYMENT });
   below = await ca.issueAuthority().issue({ spiffeId: PAYMENT });
 });
 afterAll(() => ca[Symbol.asyncDispose]());
@@ -28,9 +31,9 @@ function authenticate(headers: Record<string, string | string[]>, given: Asked =
   );
 }
 
-const FINGERPRINT: unknown = expect.stringMatching(/^sha256:[\w-]{43}$/);
-const invalid = (words: string) => ({
+const invalid = (words: string, cause: string) => ({
   refusal: 'workload_evidence_invalid',
+  cause,
   detail: expect.stringContaining(words) as string,
 });
 
@@ -49,8 +52,20 @@ describe('Client-Cert of a trusted PEP', () => {
       source: { id: PAYMENT },
     });
     expect(authenticate({ 'client-cert': bytes(leaf) })).toMatchObject({
-      ...invalid('certificate in client-cert'),
-      evidence: FINGERPRINT,
+      ...invalid('certificate in client-cert', 'chain'),
+      evidence: fingerprintOf(leaf ?? ''),
+    });
+  });
+
+  test('makes up for no certificate of the connection that cannot be verified by itself', () => {
+    const [leaf, ...issuers] = below.chain;
+    const headers = { 'client-cert': bytes(leaf), 'client-cert-chain': issuers.map(bytes).join(', ') };
+    const certificate = encoded(below);
+    expect(authenticate(headers, { source: { certificate } })).toMatchObject(
+      invalid('without a principal', 'chain'),
+    );
+    expect(authenticate(headers, { source: { certificate, principal: PAYMENT } })).toMatchObject({
+      source: { id: PAYMENT, evidence: 'principal' },
     });
   });
 
@@ -70,9 +85,13 @@ describe('Client-Cert of a trusted PEP', () => {
     });
     expect(authenticate(headers, { source: { principal: PAYMENT } })).toMatchObject({
       refusal: 'evidence_conflict',
+      evidence: fingerprintOf(web.chain[0] ?? ''),
+      cause: 'conflict',
     });
-    expect(authenticate(headers, { source: { certificate: encoded(below) } })).toMatchObject({
+    expect(authenticate(headers, { source: { certificate: encoded(payment) } })).toMatchObject({
       refusal: 'evidence_conflict',
+      evidence: fingerprintOf(web.chain[0] ?? ''),
+      cause: 'conflict',
     });
   });
 
@@ -88,7 +107,7 @@ describe('Client-Cert of a trusted PEP', () => {
   test('of another trust domain than its CA vouches for is refused', async () => {
     const forged = await ca.issue({ spiffeId: 'spiffe://partner.example.org/ns/x/sa/y' });
     expect(authenticate({ 'client-cert': bytes(forged.chain[0]) })).toMatchObject(
-      invalid('partner.example.org'),
+      invalid('partner.example.org', 'trust_domain'),
     );
   });
 
@@ -102,16 +121,20 @@ describe('Client-Cert of a trusted PEP', () => {
     ['is empty', { 'client-cert': '' }],
     ['is missing beside its chain', { 'client-cert-chain': ':AA==:' }],
   ])('is refused where it %s', (_what, headers) => {
-    expect(authenticate(headers)).toMatchObject(invalid('client-cert'));
+    expect(authenticate(headers)).toMatchObject({
+      ...invalid('client-cert', 'malformed'),
+      evidence: fingerprintOf(Object.values(headers).flat().join(', ')),
+    });
   });
 
   test.each([
     ['is not of byte sequences', 'AA=='],
     ['is too long', Array.from({ length: 9 }, () => ':AA==:').join(',')],
   ])('is refused where its chain %s', (_what, chain) => {
-    expect(authenticate({ 'client-cert': bytes(web.chain[0]), 'client-cert-chain': chain })).toMatchObject(
-      invalid('client-cert-chain'),
-    );
+    expect(authenticate({ 'client-cert': bytes(web.chain[0]), 'client-cert-chain': chain })).toMatchObject({
+      ...invalid('client-cert-chain', 'malformed'),
+      evidence: fingerprintOf(chain),
+    });
   });
 
   test('is refused beside a spelling with underscores', () => {

@@ -3,7 +3,7 @@ import type { TrustBundle, TrustBundles } from '../../../../src/pdp/x509-svid.ts
 import { createWorkloadAuthenticator } from '../../../../src/pip/workload/workload.ts';
 import { createJwtSvidReader } from '../../../../src/pip/workload/jwt-svid.ts';
 import { type TestIssuer, createTestIssuer } from '../../../support/tokens.ts';
-import { START } from '../fixture.ts';
+import { START, fingerprintOf } from '../fixture.ts';
 import { type Asked, INGRESS, LEDGER, PAYMENT, PEP, WEB, asked, oneOf } from './fixture.ts';
 
 const AUDIENCE = 'spiffe://prod.example.com/ns/cedar-pdp/sa/cedar-pdp';
@@ -81,9 +81,12 @@ describe('a JWT-SVID', () => {
     expect(await authenticate(await spire.sign({ sub: WEB }), given)).toMatchObject({
       origin: { evidence: 'xfcc' },
     });
-    expect(await authenticate(await spire.sign({ sub: PAYMENT }), given)).toEqual({
+    const conflicting = await spire.sign({ sub: PAYMENT });
+    expect(await authenticate(conflicting, given)).toEqual({
       refusal: 'evidence_conflict',
       detail: expect.stringContaining(PAYMENT) as string,
+      cause: 'conflict',
+      evidence: fingerprintOf(conflicting),
     });
   });
 
@@ -117,29 +120,39 @@ describe('a JWT-SVID', () => {
     });
   });
 
-  test.each<[string, string, Record<string, unknown>, Record<string, unknown>?]>([
-    ['is for another audience', 'token_audience_wrong', { aud: 'somebody' }],
-    ['has no audience', 'token_audience_wrong', { aud: undefined }],
-    ['has no expiry', 'token_claims_refused', { exp: undefined }],
-    ['has expired', 'token_expired', { exp: START / 1000 - 31 }],
-    ['is not valid yet', 'token_not_yet_valid', { nbf: START / 1000 + 60 }],
-    ['has no subject', 'token_claims_refused', { sub: undefined }],
-    ['has a subject that is no SPIFFE ID', 'token_claims_refused', { sub: 'alice' }],
-    ['has a subject in capitals', 'token_claims_refused', { sub: WEB.toUpperCase() }],
-    ['has a subject that climbs', 'token_claims_refused', { sub: 'spiffe://prod.example.com/ns/../x' }],
-    ['names a trust domain', 'token_claims_refused', { sub: 'spiffe://prod.example.com' }],
+  test.each<[string, [refusal: string, cause: string], Record<string, unknown>, Record<string, unknown>?]>([
+    ['is for another audience', ['token_audience_wrong', 'audience'], { aud: 'somebody' }],
+    ['has no audience', ['token_audience_wrong', 'audience'], { aud: undefined }],
+    ['has no expiry', ['token_claims_refused', 'claims'], { exp: undefined }],
+    ['has expired', ['token_expired', 'expired'], { exp: START / 1000 - 31 }],
+    ['is not valid yet', ['token_not_yet_valid', 'not_yet_valid'], { nbf: START / 1000 + 60 }],
+    ['has no subject', ['token_claims_refused', 'claims'], { sub: undefined }],
+    ['has a subject that is no SPIFFE ID', ['token_claims_refused', 'spiffe_id'], { sub: 'alice' }],
+    ['has a subject in capitals', ['token_claims_refused', 'spiffe_id'], { sub: WEB.toUpperCase() }],
+    [
+      'has a subject that climbs',
+      ['token_claims_refused', 'spiffe_id'],
+      { sub: 'spiffe://prod.example.com/ns/../x' },
+    ],
+    ['names a trust domain', ['token_claims_refused', 'spiffe_id'], { sub: 'spiffe://prod.example.com' }],
     [
       'is of a trust domain without bundle',
-      'token_issuer_unknown',
+      ['token_issuer_unknown', 'trust_domain'],
       { sub: 'spiffe://west.prod.example.com/ns/x/sa/y' },
     ],
-    ['is bound to a key', 'token_binding_failed', { cnf: { jkt: 'x' } }],
-    ['is of another type', 'token_type_refused', {}, { typ: 'at+jwt' }],
-    ['has its type in lower case', 'token_type_refused', {}, { typ: 'jwt' }],
-    ['has other members in its header', 'token_malformed', {}, { jku: 'https://evil.example/keys' }],
-    ['names a key that is not there', 'token_key_unknown', {}, { kid: 'key-9' }],
-  ])('is refused where it %s', async (_what, refusal, claims, header) => {
-    expect(await authenticate(await spire.sign({ sub: WEB, ...claims }, header))).toMatchObject({ refusal });
+    ['is bound to a key', ['token_binding_failed', 'binding'], { cnf: { jkt: 'x' } }],
+    ['is of another type', ['token_type_refused', 'type'], {}, { typ: 'at+jwt' }],
+    ['has its type in lower case', ['token_type_refused', 'type'], {}, { typ: 'jwt' }],
+    [
+      'has other members in its header',
+      ['token_malformed', 'malformed'],
+      {},
+      { jku: 'https://evil.example/keys' },
+    ],
+    ['names a key that is not there', ['token_key_unknown', 'key'], {}, { kid: 'key-9' }],
+  ])('is refused where it %s', async (_what, [refusal, cause], claims, header) => {
+    const token = await spire.sign({ sub: WEB, ...claims }, header);
+    expect(await authenticate(token)).toMatchObject({ refusal, cause, evidence: fingerprintOf(token) });
   });
 
   test('signed by EdDSA is refused, whoever holds the key', async () => {

@@ -87,25 +87,38 @@ describe('a projected service account token', () => {
     );
   });
 
-  test.each<[string, string, Record<string, unknown>]>([
-    ['is for another audience', 'token_audience_wrong', { aud: ISSUER }],
-    ['has expired', 'token_expired', { exp: START / 1000 - 60 }],
-    ['is of no service account', 'token_claims_refused', { sub: 'system:node:node-1' }],
-    ['has a subject with more parts', 'token_claims_refused', { sub: 'system:serviceaccount:a:b:c' }],
-    ['is bound to no object, as old secrets are', 'token_claims_refused', { 'kubernetes.io': undefined }],
+  test.each<[string, string, string, Record<string, unknown>]>([
+    ['is for another audience', 'token_audience_wrong', 'audience', { aud: ISSUER }],
+    ['has expired', 'token_expired', 'expired', { exp: START / 1000 - 60 }],
+    ['is of no service account', 'token_claims_refused', 'claims', { sub: 'system:node:node-1' }],
+    [
+      'has a subject with more parts',
+      'token_claims_refused',
+      'claims',
+      { sub: 'system:serviceaccount:a:b:c' },
+    ],
+    [
+      'is bound to no object, as old secrets are',
+      'token_claims_refused',
+      'claims',
+      { 'kubernetes.io': undefined },
+    ],
     [
       'contradicts itself about the namespace',
       'token_claims_refused',
+      'claims',
       { 'kubernetes.io': { ...CLAIMS['kubernetes.io'], namespace: 'payments' } },
     ],
     [
       'contradicts itself about the service account',
       'token_claims_refused',
+      'claims',
       { 'kubernetes.io': { ...CLAIMS['kubernetes.io'], serviceaccount: { name: 'other' } } },
     ],
     [
       'has names that climb',
       'token_claims_refused',
+      'spiffe_id',
       {
         sub: 'system:serviceaccount:..:web',
         'kubernetes.io': { namespace: '..', serviceaccount: { name: 'web' } },
@@ -114,18 +127,20 @@ describe('a projected service account token', () => {
     [
       'has names with a slash',
       'token_claims_refused',
+      'spiffe_id',
       {
         sub: 'system:serviceaccount:frontend:web/sa/x',
         'kubernetes.io': { namespace: 'frontend', serviceaccount: { name: 'web/sa/x' } },
       },
     ],
-    ['is of another issuer', 'token_issuer_unknown', { iss: 'https://other.example.com' }],
-    ['is bound to a key', 'token_binding_failed', { cnf: { jkt: 'x'.repeat(43) } }],
-  ])('is refused where it %s', async (_what, refusal, claims) => {
+    ['is of another issuer', 'token_issuer_unknown', 'issuer', { iss: 'https://other.example.com' }],
+    ['is bound to a key', 'token_binding_failed', 'binding', { cnf: { jkt: 'x'.repeat(43) } }],
+  ])('is refused where it %s', async (_what, refusal, cause, claims) => {
     expect(await authenticate(await sign(claims))).toEqual({
       refusal,
       detail: expect.stringContaining('service account token') as string,
       evidence: expect.stringMatching(/^sha256:[\w-]{43}$/) as string,
+      cause,
     });
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Workloads } from '../../../../src/pdp/identity.ts';
 import { createWorkloadAuthenticator } from '../../../../src/pip/workload/workload.ts';
 import { parseSpiffeId } from '../../../../src/pip/spiffe/spiffe-id.ts';
-import { receivedOf, receivedWith, requestWith } from '../fixture.ts';
+import { receivedOf, receivedWith, requestWith, fingerprintOf } from '../fixture.ts';
 
 const WEB = 'spiffe://prod.example.com/ns/frontend/sa/web';
 const LEDGER = 'spiffe://prod.example.com/ns/ledger/sa/ledger-api';
@@ -47,6 +47,8 @@ describe('workload authenticator', () => {
       expect(authenticator.authenticate(receivedWith({ [end]: { principal } }))).toEqual({
         refusal: 'workload_evidence_invalid',
         detail: expect.stringContaining('looks like a SPIFFE ID') as string,
+        cause: 'spiffe_id',
+        evidence: fingerprintOf(principal),
       });
   });
 

@@ -5,6 +5,7 @@ import { createWorkloadAuthenticator } from '../../../../src/pip/workload/worklo
 import type { XfccRules } from '../../../../src/pip/workload/xfcc-chain.ts';
 import { type Leaf, type TestCa, createTestCa } from '../../../support/test-ca.ts';
 import { type Asked, INGRESS, LEDGER, PAYMENT, PEP, WEB, asked, oneOf } from './fixture.ts';
+import { fingerprintOf } from '../fixture.ts';
 
 const XFCC = 'x-forwarded-client-cert';
 const RULES: XfccRules = { trustedHops: 1, from: oneOf(PEP), proxies: () => false, requireBy: true };
@@ -53,9 +54,12 @@ describe('x-forwarded-client-cert of a trusted PEP', () => {
     ['another workload', WEB],
     ['a DNS name', 'web.example.com'],
   ])('that differs from a principal that is %s is a conflict', (_what, principal) => {
-    expect(authenticate(`By=${LEDGER};URI=${PAYMENT}`, { source: { principal } })).toMatchObject(
-      refused('evidence_conflict', PAYMENT),
-    );
+    const header = `By=${LEDGER};URI=${PAYMENT}`;
+    expect(authenticate(header, { source: { principal } })).toMatchObject({
+      ...refused('evidence_conflict', PAYMENT),
+      evidence: fingerprintOf(header),
+      cause: 'conflict',
+    });
   });
 
   test('is not read of any other PEP, nor without one, nor unless configured', () => {
@@ -72,23 +76,29 @@ describe('x-forwarded-client-cert of a trusted PEP', () => {
   });
 
   test.each([
-    ['is not of the grammar', 'URI'],
-    ['has a By that names somebody else', `By=${INGRESS};URI=${WEB}`],
-    ['has no By', `URI=${WEB}`],
-    ['has a By that is no SPIFFE ID', `By=SPIFFE://x;URI=${WEB}`],
-    ['has a URI that is no SPIFFE ID', `By=${LEDGER};URI=https://example.com/`],
-    ['has a URI that climbs', `By=${LEDGER};URI=spiffe://prod.example.com/ns/../x`],
-    ['has two URIs', `By=${LEDGER};URI=${WEB};URI=${PAYMENT}`],
-    ['has a Hash that is none', `By=${LEDGER};Hash=00;URI=${WEB}`],
-  ])('is refused where it %s', (_what, header) => {
-    expect(authenticate(header)).toMatchObject(refused('workload_evidence_invalid', XFCC));
+    ['is not of the grammar', 'URI', 'malformed'],
+    ['has a By that names somebody else', `By=${INGRESS};URI=${WEB}`, 'hops'],
+    ['has no By', `URI=${WEB}`, 'hops'],
+    ['has a By that is no SPIFFE ID', `By=SPIFFE://x;URI=${WEB}`, 'hops'],
+    ['has a URI that is no SPIFFE ID', `By=${LEDGER};URI=https://example.com/`, 'spiffe_id'],
+    ['has a URI that climbs', `By=${LEDGER};URI=spiffe://prod.example.com/ns/../x`, 'spiffe_id'],
+    ['has two URIs', `By=${LEDGER};URI=${WEB};URI=${PAYMENT}`, 'spiffe_id'],
+    ['has a Hash that is none', `By=${LEDGER};Hash=00;URI=${WEB}`, 'malformed'],
+  ])('is refused where it %s', (_what, header, cause) => {
+    expect(authenticate(header)).toMatchObject({
+      ...refused('workload_evidence_invalid', XFCC),
+      evidence: fingerprintOf(header),
+      cause,
+    });
   });
 
   test('is refused where it is sent twice, or also with underscores', () => {
     const header = `By=${LEDGER};URI=${WEB}`;
-    expect(authenticate([header, header])).toMatchObject(
-      refused('workload_evidence_invalid', 'more than once'),
-    );
+    expect(authenticate([header, header])).toMatchObject({
+      ...refused('workload_evidence_invalid', 'more than once'),
+      evidence: fingerprintOf(`${header}, ${header}`),
+      cause: 'malformed',
+    });
     expect(authenticate(header, { headers: [['x_forwarded_client_cert', header]] })).toMatchObject({
       refusal: 'header_ambiguous',
     });
