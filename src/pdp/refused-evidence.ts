@@ -47,10 +47,15 @@ const CAUSE = {
   internal: undefined,
 } as const satisfies Record<DenyReason, EvidenceCause | undefined>;
 
+/** What a reason says is wrong with evidence; `undefined` where it says nothing about any. */
+export function causeOf(reason: DenyReason): EvidenceCause | undefined {
+  return CAUSE[reason];
+}
+
 /** A refusal of evidence together with what it is about, and what was proven before; it has a cause, unless it is a fault of ours. */
 export function refuseEvidence(refusal: Refusal, refused: RefusedEvidence): Refusal {
   const { refusal: reason, detail, evidence } = refusal;
-  const cause = refusal.cause ?? CAUSE[reason];
+  const cause = refusal.cause ?? causeOf(reason);
   const about = { ...(evidence !== undefined && { evidence }), ...(cause && { cause }) };
   return new Refusal(reason, detail, about, refused);
 }
@@ -70,7 +75,7 @@ export interface EvidenceProblem {
 /** What was wrong with whose evidence; `undefined` where the decision is none about evidence. */
 export function evidenceProblem({ decision, refused }: DecisionTrace): EvidenceProblem | undefined {
   if (decision.verdict === 'permit') return undefined;
-  const { reason, cause = CAUSE[reason] } = decision;
+  const { reason, cause = causeOf(reason) } = decision;
   const kind = reason === 'caller_not_allowed' ? 'caller' : refused?.kind;
   return kind && cause && { kind, cause };
 }

@@ -4,7 +4,7 @@ import { isRecord } from '../../pdp/external-json.ts';
 import type { DeviceIdentity, UserIdentity, VerifiedToken, Workloads } from '../../pdp/identity.ts';
 import type { DeviceAuthenticator } from '../../pdp/ports.ts';
 import { singleEvidence, withEvidence } from '../evidence.ts';
-import { causeOfToken } from '../token/token-cause.ts';
+import { causeOf } from '../../pdp/refused-evidence.ts';
 import type { TokenVerifier } from '../token/token-verifier.ts';
 
 /** Settings of {@link createDeviceAuthenticator}. */
@@ -89,7 +89,7 @@ async function verifyAssertion(
 
 function unverified({ refusal, detail, cause }: Refusal): Refusal {
   const words = detail === undefined ? refusal : `${refusal}: ${detail}`;
-  return invalid(cause ?? causeOfToken(refusal), words);
+  return invalid(cause ?? causeOf(refusal) ?? 'unavailable', words);
 }
 
 function conflictWith(user: UserIdentity | undefined, { id }: DeviceIdentity): Refusal | undefined {

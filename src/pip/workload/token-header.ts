@@ -2,7 +2,7 @@ import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { ProvenWorkload } from '../../pdp/identity.ts';
 import type { Received } from '../../pdp/trace.ts';
 import { singleEvidence, withEvidence } from '../evidence.ts';
-import { causeOfToken } from '../token/token-cause.ts';
+import { causeOf } from '../../pdp/refused-evidence.ts';
 import { readUserCredential } from '../token/user-credential.ts';
 
 /** A workload that a token proves. */
@@ -38,7 +38,7 @@ export function aboutToken(
   kind: string,
   header: string,
   token: string,
-  { refusal, detail = '', cause = causeOfToken(refusal) }: Refusal,
+  { refusal, detail = '', cause = causeOf(refusal) ?? 'unavailable' }: Refusal,
 ): Refusal {
   return withEvidence(refuse(refusal, `the ${kind} in '${header}': ${detail}`, { cause }), token);
 }
