@@ -2,7 +2,7 @@
 // table, and docs/security-tests.md from the bypass suite. With --check, fails where the files on disk differ.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { format, resolveConfig } from 'prettier';
-import { type SchemaNode, configJsonSchema, settings } from '../src/config-file.ts';
+import { type SchemaNode, configJsonSchema, settings } from '../src/config/file.ts';
 import { DENY_REASONS } from '../src/pdp/decision.ts';
 import { STATUS, type WireStatus } from '../src/api/status.ts';
 import { securityTestsPage } from './security-tests.ts';

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { Check } from './config-check.ts';
-import { Devices } from './config-devices.ts';
-import { checkEffects } from './config-effects.ts';
-import { checkHeaders } from './config-headers.ts';
-import { Issuer, Pip, Tokens } from './config-identity.ts';
-import { file, ms } from './config-parts.ts';
-import { OnwardIdentity } from './config-onward.ts';
-import { Policies } from './config-policies.ts';
-import { DEMO_ISSUER, LOOPBACK, refuseRepeats } from './config-rules.ts';
-import { Grpc, Http, Ops, SURFACES, Spiffe, checkSurfaces } from './config-surfaces.ts';
-import { Workloads, checkWorkloads } from './config-workloads.ts';
+import { Check } from './config/check.ts';
+import { Devices } from './config/devices.ts';
+import { checkEffects } from './config/effects.ts';
+import { checkHeaders } from './config/headers.ts';
+import { Issuer, Pip, Tokens } from './config/identity.ts';
+import { file, ms } from './config/parts.ts';
+import { OnwardIdentity } from './config/onward.ts';
+import { Policies } from './config/policies.ts';
+import { DEMO_ISSUER, LOOPBACK, refuseRepeats } from './config/rules.ts';
+import { Grpc, Http, Ops, SURFACES, Spiffe, checkSurfaces } from './config/surfaces.ts';
+import { Workloads, checkWorkloads } from './config/workloads.ts';
 
 const Decision = z.strictObject({
   timeout_ms: z

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type JWK, SignJWT, exportJWK, generateKeyPair, importJWK } from 'jose';
 import type { Config } from './config.ts';
-import { DEMO_ATTRIBUTES, DEMO_ISSUER } from './config-rules.ts';
+import { DEMO_ATTRIBUTES, DEMO_ISSUER } from './config/rules.ts';
 import { InputError } from './pdp/errors.ts';
 
 type IssuerConfig = Config['issuers'][number];

@@ -16,7 +16,7 @@ import { evidenceProblem } from './pdp/refused-evidence.ts';
 import type { ShadowOutcome } from './pdp/shadow-report.ts';
 import type { DecisionTrace, Stage } from './pdp/trace.ts';
 import type { BundleHealth } from './pdp/x509-svid.ts';
-import { type IssuerKeys, registerIssuerKeys } from './telemetry-issuers.ts';
+import { type IssuerKeys, registerIssuerKeys } from './telemetry/issuers.ts';
 
 /** The operational log, on stderr: stdout is for what a command answers. Fields that hold credentials are cut out wherever they occur. */
 export function createLogger(level: string): Logger {

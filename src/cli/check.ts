@@ -1,7 +1,7 @@
 import { type CheckAnswer, askServer } from '../api/ext-authz/client.ts';
 import { loadExtAuthzTypes } from '../api/protos.ts';
 import { httpStatusOf, STATUS } from '../api/status.ts';
-import { SYSTEM_CLOCK, composeCore } from '../compose-core.ts';
+import { SYSTEM_CLOCK, composeCore } from '../compose/core.ts';
 import type { Config } from '../config.ts';
 import type { AccessRequest } from '../pdp/access-request.ts';
 import { CallScope } from '../pdp/call-scope.ts';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { type LoadedConfig, loadConfig } from '../config-file.ts';
+import { type LoadedConfig, loadConfig } from '../config/file.ts';
 import { InputError } from '../pdp/errors.ts';
 
 /** Exit codes of the CLI. */

@@ -1,8 +1,8 @@
 import { stringify } from 'yaml';
-import { SYSTEM_CLOCK } from '../compose-core.ts';
-import { dryRun } from '../compose-dry-run.ts';
-import { checkComposable } from '../compose-problems.ts';
-import { configJsonSchema } from '../config-file.ts';
+import { SYSTEM_CLOCK } from '../compose/core.ts';
+import { dryRun } from '../compose/dry-run.ts';
+import { checkComposable } from '../compose/problems.ts';
+import { configJsonSchema } from '../config/file.ts';
 import { problemText } from '../pdp/errors.ts';
 import { CONFIG_OPTION, type Command, EXIT, configFor, parseCommandArgs, positionals } from './command.ts';
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { loadConfig } from '../config-file.ts';
-import { isPlaintext } from '../config-surfaces.ts';
+import { loadConfig } from '../config/file.ts';
+import { isPlaintext } from '../config/surfaces.ts';
 import type { Config } from '../config.ts';
 import { InputError, PdpError, messageOf } from '../pdp/errors.ts';
 import { CONFIG_OPTION, EXIT, type Terminal, configPath } from './command.ts';

@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { loadConfig } from '../../src/config-file.ts';
-import { isPlaintext } from '../../src/config-surfaces.ts';
+import { loadConfig } from '../../src/config/file.ts';
+import { isPlaintext } from '../../src/config/surfaces.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const text = (file: string): string => readFileSync(join(ROOT, file), 'utf8');

@@ -7,7 +7,7 @@ import type { Terminal } from '../../src/cli/command.ts';
 import { commands } from '../../src/cli/commands.ts';
 import { runCli } from '../../src/cli/run.ts';
 import { type App, startApp } from '../../src/compose.ts';
-import { loadConfig } from '../../src/config-file.ts';
+import { loadConfig } from '../../src/config/file.ts';
 import { createLogger } from '../../src/telemetry.ts';
 import { POLICIES } from './snapshot.ts';
 

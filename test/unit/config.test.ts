@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { ConfigSchema } from '../../src/config.ts';
-import { type SchemaNode, configJsonSchema, loadConfig, settings } from '../../src/config-file.ts';
+import { type SchemaNode, configJsonSchema, loadConfig, settings } from '../../src/config/file.ts';
 import { InputError } from '../../src/pdp/errors.ts';
 
 const MINIMAL = 'grpc: { plaintext: true }\npolicies: { sets: [p] }\n';

@@ -2,7 +2,7 @@ import { generateKeyPair, generateProof } from 'dpop';
 import { calculateJwkThumbprint, exportJWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigSchema } from '../../../src/config.ts';
-import { openTokens } from '../../../src/compose-tokens.ts';
+import { openTokens } from '../../../src/compose/tokens.ts';
 import type { UserAuthenticator } from '../../../src/pdp/ports.ts';
 import { openRedisReplayStore } from '../../../src/pip/dpop/replay-store-redis.ts';
 import { MACHINE_CLOCK } from '../../support/clock.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type CryptoKey, type JWK, exportSPKI, importJWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigSchema } from '../../../src/config.ts';
-import { type Tokens, openTokens } from '../../../src/compose-tokens.ts';
+import { type Tokens, openTokens } from '../../../src/compose/tokens.ts';
 import { ISSUER_PRESETS, type PresetName } from '../../../src/pip/token/issuer-presets.ts';
 import { MACHINE_CLOCK } from '../../support/clock.ts';
 import { eventually } from '../../support/eventually.ts';

@@ -15,7 +15,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type SigningKey, readSigningKey, signCompact } from '../../../src/api/onward/signing-key.ts';
 import type { App } from '../../../src/compose.ts';
-import { loadConfig } from '../../../src/config-file.ts';
+import { loadConfig } from '../../../src/config/file.ts';
 import { mintDemoToken } from '../../../src/demo-issuer.ts';
 import { type ConfigFolder, createConfigFolder, startTestApp } from '../../support/app.ts';
 import { eventually } from '../../support/eventually.ts';

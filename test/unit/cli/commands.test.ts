@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { mintDemoToken } from '../../../src/demo-issuer.ts';
-import { loadConfig } from '../../../src/config-file.ts';
+import { loadConfig } from '../../../src/config/file.ts';
 import { createConfigFolder, runPdp, startTestApp } from '../../support/app.ts';
 import { POLICIES, createPolicyFolder } from '../../support/snapshot.ts';
 

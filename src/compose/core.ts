@@ -1,0 +1,190 @@
+import { type PolicyEvents, openPolicies } from './policies.ts';
+import { checkComposable } from './problems.ts';
+import { openTokens } from './tokens.ts';
+import { openWorkloads, workloadTokenRule } from './workloads.ts';
+import type { Config } from '../config.ts';
+import { ensureDemoIssuer } from '../demo-issuer.ts';
+import { createDecisionCache } from '../pdp/decision-cache.ts';
+import { type DecisionPoint, type DecisionPointParts, createDecisionPoint } from '../pdp/decide.ts';
+import type { Log } from '../pdp/log.ts';
+import type { PolicySlots } from '../pdp/policy-slots.ts';
+import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
+import type { AttributeSource, Clock, Observer, Recorder } from '../pdp/ports.ts';
+import { Shadow } from '../pdp/shadow.ts';
+import type { TrustBundles } from '../pdp/x509-svid.ts';
+import type { ShadowOutcome } from '../pdp/shadow-report.ts';
+import { cached } from '../pip/facts/cached.ts';
+import { type DeviceAuthenticatorOptions, createDeviceAuthenticator } from '../pip/device/device.ts';
+import { openRedisSource } from '../pip/facts/redis.ts';
+import { openStaticFile } from '../pip/facts/static-file.ts';
+import { createHeaderOfToken } from '../pip/token/token-headers.ts';
+import type { TokenVerifier } from '../pip/token/token-verifier.ts';
+import type { IssuerKeys } from '../telemetry/issuers.ts';
+import { warmUp } from '../warm-up.ts';
+
+/** The machine's clock. */
+export const SYSTEM_CLOCK: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
+
+/** The deciding part of the process, without a wire or a log. */
+export interface Core extends AsyncDisposable {
+  readonly decisionPoint: DecisionPoint;
+  readonly policies: PolicySlots;
+  /** Absent where no candidate is configured, or nobody listens. */
+  readonly shadow?: Shadow;
+  readonly verifier: TokenVerifier;
+  /** The header in which a user's token would come; see {@link createHeaderOfToken}. */
+  readonly headerOfToken: (token: string) => string;
+  readonly cache: ReturnType<typeof createDecisionCache>;
+  /** How it stands with the keys of each issuer. */
+  readonly issuerKeys: readonly IssuerKeys[];
+}
+
+/** What the core tells the rest of the process. */
+export interface CoreParts extends PolicyEvents {
+  readonly recorder: Recorder;
+  readonly observer: Observer;
+  readonly log: Log;
+  /** The trust bundles in force, for the evidence about workloads; none where not given. */
+  readonly bundles?: () => TrustBundles;
+  /** Told of each comparison with the candidate; without it there are none. */
+  readonly onShadow?: (outcome: ShadowOutcome | 'skipped') => void;
+}
+
+/** Shadow evaluations are not what answers wait for. */
+const SHADOW_CACHE_BYTES = 8 * 1024 * 1024;
+
+/** Wires identity, information points, policies and cache to a decision point. Throws `InputError` for what people wrote wrong. */
+export async function composeCore(config: Config, parts: CoreParts): Promise<Core> {
+  checkComposable(config);
+  await using stack = new AsyncDisposableStack();
+  const { log } = parts;
+  const clock = SYSTEM_CLOCK;
+  const policies = await openPolicies(config.policies, { clock, log, events: parts }, stack);
+  const issuers = config.demo ? [...config.issuers, await ensureDemoIssuer(config)] : config.issuers;
+  const isWorkloadToken = workloadTokenRule(config.workloads);
+  const tokens = await openTokens(issuers, config.tokens, { clock, log, isWorkloadToken }, stack);
+  const { verifier } = tokens;
+  const sources: AttributeSource[] = [];
+  for (const pip of config.pips) sources.push(await openSource(pip, log, stack));
+  warnOfUnknownSubjects(policies.current(), sources, log);
+  const cache = createDecisionCache(config.decision.cache.max_bytes);
+  const deciding: DecisionPointParts = {
+    clock,
+    workload: openWorkloads(config, { verifier, bundles: parts.bundles }),
+    user: tokens.user,
+    device: createDeviceAuthenticator({ verifier, ...deviceRules(config.devices) }),
+    snapshots: policies,
+    sources,
+    cache,
+    maxAgeMs: config.decision.cache.max_age_ms,
+    acceptsTokens: issuers.some((issuer) => issuer.use === 'user'),
+    upgrades: config.decision.upgrades,
+    recorder: parts.recorder,
+    observer: parts.observer,
+  };
+  await warmUp(deciding, tokens.rehearsal, tokens.issuers);
+  const shadow = openShadow(config, deciding, policies, parts);
+  if (shadow) stack.use(shadow);
+  const owned = stack.move();
+  return {
+    decisionPoint: createDecisionPoint({ ...deciding, observer: observerOf(parts.observer, shadow) }),
+    policies,
+    ...(shadow && { shadow }),
+    verifier,
+    headerOfToken: createHeaderOfToken(tokens.issuers),
+    cache,
+    issuerKeys: tokens.keySets,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Attributes that nobody gives are missing in every decision, which looks like a policy that never permits. */
+function warnOfUnknownSubjects(
+  snapshot: PolicySnapshot | undefined,
+  sources: readonly AttributeSource[],
+  log: Log,
+): void {
+  const known = new Set(sources.map(({ subject }) => subject));
+  const unknown = (snapshot?.bindings.subjects ?? []).filter((subject) => !known.has(subject));
+  if (unknown.length > 0)
+    log.warn(
+      { subjects: unknown },
+      'bindings name objects (resource.pip) that no information point knows: see pips[].subject',
+    );
+}
+
+function openShadow(
+  { policies: { candidate } }: Config,
+  deciding: DecisionPointParts,
+  slots: PolicySlots,
+  { log, onShadow }: CoreParts,
+): Shadow | undefined {
+  if (!candidate || !onShadow) return undefined;
+  return new Shadow({
+    ...deciding,
+    cache: createDecisionCache(SHADOW_CACHE_BYTES),
+    active: slots,
+    candidate: slots.candidate,
+    log,
+    sample: candidate.sample,
+    onOutcome: onShadow,
+  });
+}
+
+function observerOf(observer: Observer, shadow: Shadow | undefined): Observer {
+  if (!shadow) return observer;
+  return {
+    checked(trace) {
+      observer.checked(trace);
+      shadow.observe(trace);
+    },
+  };
+}
+
+function deviceRules(devices: Config['devices']): Omit<DeviceAuthenticatorOptions, 'verifier'> {
+  return {
+    header: devices.assertion_header,
+    requireBinding: devices.require_binding,
+    maxPostureAgeSeconds: devices.max_posture_age_s,
+    maxPostureAgeByIssuer: new Map(Object.entries(devices.max_posture_age_s_by_issuer)),
+  };
+}
+
+async function openSource(
+  pip: Config['pips'][number],
+  log: Log,
+  stack: AsyncDisposableStack,
+): Promise<AttributeSource> {
+  const common = {
+    name: pip.name,
+    subject: pip.subject,
+    gives: pip.gives,
+    onFailure: pip.on_failure,
+    freshMs: pip.fresh_ms,
+    clock: SYSTEM_CLOCK,
+    log,
+  };
+  switch (pip.kind) {
+    case 'static_file':
+      return stack.use(await openStaticFile({ ...common, file: pip.file }));
+    case 'redis': {
+      const {
+        url,
+        key_prefix: keyPrefix,
+        command_timeout_ms: commandTimeoutMs,
+        password_file: passwordFile,
+      } = pip;
+      const redis = await openRedisSource({
+        ...common,
+        url,
+        keyPrefix,
+        commandTimeoutMs,
+        ...(passwordFile !== undefined && { passwordFile }),
+      });
+      const source = stack.use(redis);
+      return pip.cache_entries > 0
+        ? cached(source, { maxEntries: pip.cache_entries, clock: SYSTEM_CLOCK })
+        : source;
+    }
+  }
+}

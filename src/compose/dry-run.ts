@@ -1,0 +1,152 @@
+import { readFile } from 'node:fs/promises';
+import { openKeyFolder } from '../api/onward/key-folder.ts';
+import { openGate } from '../api/ops/ops-admin.ts';
+import { LOOPBACK } from '../config/rules.ts';
+import type { Config } from '../config.ts';
+import { readVerifyingKey } from '../pdp/bundle/signature.ts';
+import { InputError, type Problem } from '../pdp/errors.ts';
+import type { Clock } from '../pdp/ports.ts';
+import type { TrustBundle } from '../pdp/x509-svid.ts';
+import { fileProblem } from '../pip/polled-file.ts';
+import { readBundleFile } from '../pip/spiffe/bundle/bundle-document.ts';
+import { readOwnSvid } from '../pip/spiffe/own-svid.ts';
+import { parseSpiffeId } from '../pip/spiffe/spiffe-id.ts';
+import { findWorkloadApiEndpoint } from '../pip/spiffe/workload-api/workload-api-endpoint.ts';
+
+/** What a dry run is made with. */
+export interface DryRunParts {
+  readonly clock: Clock;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+type Spiffe = NonNullable<Config['spiffe']>;
+type Problems = readonly Problem[];
+
+/**
+ * Reads, as serving would, the files that it cannot do without: our SVID and the trust bundles, keys, tokens and passwords. Nothing is
+ * kept, opened or fetched. The problems, by the key of the configuration that names the file; none where all is well. Never rejects.
+ */
+export async function dryRun(config: Config, parts: DryRunParts): Promise<Problems> {
+  const { spiffe, ops, onward_identity: onward } = config;
+  const gate = (): void => void openGate(ops.admin_token_file, LOOPBACK.test(ops.address));
+  return [
+    ...(spiffe ? await spiffeProblems(spiffe, parts) : []),
+    ...inputProblems('ops.admin_token_file', gate),
+    ...(onward ? await keyProblems(onward, parts.clock) : []),
+    ...(await passwordProblems(config)),
+    ...publicKeyProblems(config.policies),
+  ];
+}
+
+async function spiffeProblems(spiffe: Spiffe, parts: DryRunParts): Promise<Problems> {
+  const federation = await Promise.all(spiffe.federation.map(endpointProblems));
+  const own =
+    spiffe.source === 'files'
+      ? await svidProblems(spiffe, parts.clock)
+      : inputProblems(
+          'spiffe.endpoint',
+          () => void findWorkloadApiEndpoint(spiffe.endpoint, parts.environment),
+        );
+  return [...own, ...federation.flat()];
+}
+
+async function svidProblems(spiffe: Spiffe, clock: Clock): Promise<Problems> {
+  const { cert_file: certFile = '', key_file: keyFile = '', bundles: files = [] } = spiffe;
+  const problems: Problem[] = [];
+  const bundles = new Map<string, TrustBundle>();
+  for (const [index, { trust_domain: trustDomain, file }] of files.entries()) {
+    const bundle = await bundleOf(file, trustDomain, `spiffe.bundles[${index}].file`, problems);
+    if (bundle) bundles.set(trustDomain, bundle);
+  }
+  const certificates = await textOf(certFile, 'spiffe.cert_file', problems);
+  const key = await textOf(keyFile, 'spiffe.key_file', problems);
+  if (certificates === undefined || key === undefined) return problems;
+  const svid = readOwnSvid(certificates, key, bundles, clock.now());
+  if ('problem' in svid) problems.push({ where: 'spiffe.cert_file', message: svid.problem });
+  return problems;
+}
+
+async function endpointProblems(endpoint: Spiffe['federation'][number], index: number): Promise<Problems> {
+  const problems: Problem[] = [];
+  const where = `spiffe.federation[${index}]`;
+  const { ca_file: caFile, bundle_file: bundleFile, endpoint_spiffe_id: id = '' } = endpoint;
+  if (caFile !== undefined) await textOf(caFile, `${where}.ca_file`, problems);
+  const server = parseSpiffeId(id);
+  if (bundleFile !== undefined && 'trustDomain' in server)
+    await bundleOf(bundleFile, server.trustDomain, `${where}.bundle_file`, problems);
+  return problems;
+}
+
+async function bundleOf(
+  file: string,
+  trustDomain: string,
+  where: string,
+  problems: Problem[],
+): Promise<TrustBundle | undefined> {
+  const text = await textOf(file, where, problems);
+  if (text === undefined) return undefined;
+  const reading = readBundleFile(text, trustDomain);
+  if ('bundle' in reading) return reading.bundle;
+  problems.push({ where, message: `the bundle ${reading.problem}` });
+  return undefined;
+}
+
+async function textOf(file: string, where: string, problems: Problem[]): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    problems.push({ where, message: fileProblem(error) });
+    return undefined;
+  }
+}
+
+async function keyProblems(
+  { algorithm, keys }: NonNullable<Config['onward_identity']>,
+  clock: Clock,
+): Promise<Problems> {
+  if (keys.dir === undefined) return [];
+  const passedOver: Problem[] = [];
+  const where = 'onward_identity.keys.dir';
+  const note = (fields: object): void => {
+    if ('file' in fields && 'problem' in fields)
+      passedOver.push({ where, message: `${String(fields.file)} ${String(fields.problem)}` });
+  };
+  const log = { info: note, warn: note, error: note };
+  using folder = await openKeyFolder({ folder: keys.dir, algorithm, publishAheadMs: 0, clock, log });
+  if (folder.signer(clock.now())) return [];
+  return [{ where, message: folder.problem }, ...passedOver];
+}
+
+async function passwordProblems({ tokens, pips }: Config): Promise<Problems> {
+  const problems: Problem[] = [];
+  const files = [tokens.dpop.replay, ...pips].map((part, index) => ({
+    where: index === 0 ? 'tokens.dpop.replay.password_file' : `pips[${index - 1}].password_file`,
+    file: 'password_file' in part ? part.password_file : undefined,
+  }));
+  for (const { where, file } of files) if (file !== undefined) await textOf(file, where, problems);
+  return problems;
+}
+
+function publicKeyProblems(policies: Config['policies']): Problems {
+  const of = (
+    choice: Pick<Config['policies'], 'signed_dir' | 'bundle'> | undefined,
+    where: string,
+  ): Problem[] =>
+    (['signed_dir', 'bundle'] as const).flatMap((kind) =>
+      (choice?.[kind]?.public_keys ?? []).flatMap((file, index) =>
+        inputProblems(`${where}.${kind}.public_keys[${index}]`, () => void readVerifyingKey(file)),
+      ),
+    );
+  return [...of(policies, 'policies'), ...of(policies.candidate, 'policies.candidate')];
+}
+
+/** What `check` throws of what people wrote. */
+function inputProblems(where: string, check: () => void): Problem[] {
+  try {
+    check();
+    return [];
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return error.problems.map((problem) => ({ where, message: `${problem.where}: ${problem.message}` }));
+  }
+}

@@ -1,0 +1,88 @@
+import type { DecisionService } from '../api/decision-service/service.ts';
+import type { ExtAuthzService } from '../api/ext-authz/service.ts';
+import { type GrpcServer, startGrpcServer } from '../api/grpc-server.ts';
+import type { HttpListener } from '../api/http/http-listener.ts';
+import { type HttpServerParts, startHttpServer } from '../api/http/http-server.ts';
+import { type OpsParts, startOpsServer } from '../api/ops/ops.ts';
+import type { TlsSettings } from '../api/tls/tls-listener.ts';
+import type { OwnIdentity } from './svid.ts';
+import { SURFACES, isPlaintext } from '../config/surfaces.ts';
+import type { Config } from '../config.ts';
+import { createSpiffeMatcher } from '../pip/spiffe/spiffe-matcher.ts';
+
+/** What is served on each surface. */
+export interface Served {
+  readonly service: ExtAuthzService;
+  readonly decisions: DecisionService;
+  readonly http: Pick<HttpServerParts, 'clock' | 'log' | 'jwks'>;
+  readonly ops: Omit<OpsParts, keyof Listening>;
+  readonly identity: OwnIdentity | undefined;
+}
+
+/** The surfaces, bound. */
+export interface Surfaces {
+  readonly grpc: GrpcServer;
+  /** Absent where nothing is served on it. */
+  readonly http?: HttpListener;
+  readonly ops: HttpListener;
+}
+
+interface Listening {
+  readonly address: string;
+  readonly tls?: TlsSettings;
+}
+
+/** Names of the surfaces that take any caller, by choice. */
+export function plaintextSurfaces(config: Config): readonly (typeof SURFACES)[number][] {
+  return SURFACES.filter((name) => isPlaintext(name, config[name]));
+}
+
+/** Whether every question on the gRPC surface is denied, whoever asks it: nobody is on any of its lists. */
+export function nobodyMayAsk({ grpc, check }: Config): boolean {
+  const listed = [grpc.allow, check.callers, check.explain.allow];
+  return !isPlaintext('grpc', grpc) && listed.every(({ length }) => length === 0);
+}
+
+/**
+ * Binds the surfaces; `stack` closes them. Those over mutual TLS wait until we hold an SVID; a plaintext ops surface does not, so that
+ * readiness can say what is waited for. Rejects where one cannot be bound, or when `signal` is aborted while waiting.
+ */
+export async function openSurfaces(
+  config: Config,
+  served: Served,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal | undefined,
+): Promise<Surfaces> {
+  const { identity } = served;
+  const on = (name: (typeof SURFACES)[number]) => listeningOf(name, config, identity);
+  const openOps = async () => stack.use(await startOpsServer({ ...served.ops, ...on('ops') }));
+  const early = isPlaintext('ops', config.ops) ? await openOps() : undefined;
+  if (plaintextSurfaces(config).length < SURFACES.length) await identity?.held(signal);
+  const grpc = await startGrpcServer(served.service, {
+    ...on('grpc'),
+    maxReceiveBytes: config.grpc.max_receive_bytes,
+    decisions: served.decisions,
+  });
+  stack.defer(() => grpc.stop(config.shutdown.grace_ms));
+  const http = await startHttpServer({
+    ...served.http,
+    ...on('http'),
+    maxBodyBytes: config.http.max_body_bytes,
+  });
+  if (http) stack.use(http);
+  return { grpc, ...(http && { http }), ops: early ?? (await openOps()) };
+}
+
+function listeningOf(
+  name: (typeof SURFACES)[number],
+  config: Config,
+  identity: OwnIdentity | undefined,
+): Listening {
+  const { address, allow, max_connection_age_s: age } = config[name];
+  if (isPlaintext(name, config[name])) return { address };
+  // The configuration is refused without `spiffe`; a surface must not be plaintext because something else was forgotten.
+  if (!identity) throw new Error(`the ${name} surface has no identity for mutual TLS`);
+  const matcher = createSpiffeMatcher(allow);
+  const allows: TlsSettings['allows'] = (caller) => matcher.matches(caller);
+  return { address, tls: { trust: identity.trust, allows, maxConnectionAgeMs: age * 1000 } };
+}

@@ -1,0 +1,167 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dryRun } from '../../../src/compose/dry-run.ts';
+import { ConfigSchema } from '../../../src/config.ts';
+import { createConfigFolder, runPdp } from '../../support/app.ts';
+import { MACHINE_CLOCK } from '../../support/clock.ts';
+import { type Leaf, type TestCa, createTestCa } from '../../support/test-ca.ts';
+
+const PDP = 'spiffe://prod.example.com/ns/cedar-pdp/sa/cedar-pdp';
+const stack = new AsyncDisposableStack();
+let folder: string;
+let ca: TestCa;
+let partner: TestCa;
+let leaf: Leaf;
+let other: Leaf;
+let late: Leaf;
+
+const inFolder = (name: string): string => join(folder, name);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'pdp-dry-run-'));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  ca = stack.use(await createTestCa('prod.example.com'));
+  partner = stack.use(await createTestCa('partner.example.org'));
+  leaf = await ca.issue({ spiffeId: PDP });
+  other = await ca.issue({ spiffeId: PDP });
+  late = await ca.issue({ spiffeId: PDP, lifetimeMs: -60_000 });
+  await mkdir(inFolder('keys'));
+  await writeFile(inFolder('keys/bad.pem'), 'garbage');
+  await writeFile(inFolder('short'), 'short');
+  await writeFile(inFolder('token'), 'x'.repeat(32));
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
+  await writeFile(inFolder('rsa.pem'), rsa.export({ type: 'spki', format: 'pem' }));
+});
+afterAll(() => stack.disposeAsync());
+
+const files = (changes: object = {}): object => ({
+  source: 'files',
+  cert_file: leaf.certFile,
+  key_file: leaf.keyFile,
+  bundles: [{ trust_domain: 'prod.example.com', file: ca.bundleFile }],
+  ...changes,
+});
+
+/** The problems of a configuration, `where: message`. */
+async function problemsOf(parts: object, environment = {}): Promise<readonly string[]> {
+  const base = { grpc: { plaintext: true }, policies: { sets: ['p'] } };
+  const config = ConfigSchema.parse({ ...base, ...parts });
+  const problems = await dryRun(config, { clock: MACHINE_CLOCK, environment });
+  return problems.map(({ where, message }) => `${where}: ${message}`);
+}
+
+describe('a dry run', () => {
+  test('finds nothing where all that serving needs is there', async () => {
+    const parts = {
+      spiffe: files(),
+      ops: { admin_token_file: inFolder('token') },
+      onward_identity: { issuer: 'x' },
+    };
+    expect(await problemsOf(parts)).toEqual([]);
+    expect(await problemsOf({})).toEqual([]);
+  });
+
+  const bundle = (trustDomain: string, file: () => string) => ({
+    bundles: [{ trust_domain: trustDomain, file: file() }],
+  });
+
+  test.each<[string, () => object, RegExp]>([
+    [
+      'a certificate that is not there',
+      () => ({ cert_file: inFolder('no') }),
+      /^spiffe\.cert_file: the file does not exist$/,
+    ],
+    [
+      'a key that is not there',
+      () => ({ key_file: inFolder('no') }),
+      /^spiffe\.key_file: the file does not exist$/,
+    ],
+    [
+      'the key of another certificate',
+      () => ({ key_file: other.keyFile }),
+      /^spiffe\.cert_file: .*does not belong/,
+    ],
+    [
+      'an SVID that has expired',
+      () => ({ cert_file: late.certFile, key_file: late.keyFile }),
+      /^spiffe\.cert_file: .*expired/,
+    ],
+    [
+      'the bundle of another CA',
+      () => bundle('prod.example.com', () => partner.bundleFile),
+      /^spiffe\.cert_file: .*the chain ends/,
+    ],
+    [
+      'no bundle of its trust domain',
+      () => bundle('partner.example.org', () => partner.bundleFile),
+      /^spiffe\.cert_file: .*prod\.example\.com/,
+    ],
+  ])('tells of %s', async (_what, changes, problem) => {
+    expect(await problemsOf({ spiffe: files(changes()) })).toEqual([expect.stringMatching(problem)]);
+  });
+
+  test('tells of a bundle that is none, and of those of bundle endpoints', async () => {
+    const federation = [
+      {
+        trust_domain: 'partner.example.org',
+        url: 'https://partner.example.org/bundle',
+        profile: 'https_spiffe',
+        endpoint_spiffe_id: 'spiffe://partner.example.org/server',
+        bundle_file: inFolder('short'),
+      },
+      {
+        trust_domain: 'third.example',
+        url: 'https://third.example/b',
+        profile: 'https_web',
+        ca_file: inFolder('no'),
+      },
+    ];
+    const bundles = [
+      { trust_domain: 'prod.example.com', file: ca.bundleFile },
+      { trust_domain: 'b.example', file: inFolder('short') },
+    ];
+    expect(await problemsOf({ spiffe: files({ bundles, federation }) })).toEqual([
+      expect.stringMatching(/^spiffe\.bundles\[1\]\.file: the bundle /),
+      expect.stringMatching(/^spiffe\.federation\[0\]\.bundle_file: the bundle /),
+      'spiffe.federation[1].ca_file: the file does not exist',
+    ]);
+  });
+
+  test('tells of a Workload API whose address nobody says', async () => {
+    const spiffe = { source: 'workload_api' };
+    expect(await problemsOf({ spiffe })).toEqual([
+      'spiffe.endpoint: SPIFFE_ENDPOINT_SOCKET: is not set, and no endpoint is configured',
+    ]);
+    expect(await problemsOf({ spiffe }, { SPIFFE_ENDPOINT_SOCKET: 'unix:///run/api.sock' })).toEqual([]);
+  });
+
+  test('tells of tokens, keys and passwords that cannot be read', async () => {
+    const redis = { kind: 'redis', url: 'redis://127.0.0.1:1', password_file: inFolder('no') };
+    const problems = await problemsOf({
+      ops: { admin_token_file: inFolder('short') },
+      onward_identity: { issuer: 'https://pdp.example.com', keys: { dir: inFolder('keys') } },
+      tokens: { dpop: { replay: redis } },
+      pips: [{ ...redis, name: 'facts', subject: 'user', gives: ['x'], key_prefix: 'x:' }],
+      policies: { signed_dir: { dir: 'p', public_keys: [inFolder('no'), inFolder('rsa.pem')] } },
+    });
+    expect(problems).toEqual([
+      expect.stringMatching(/^ops\.admin_token_file: .*fewer than 32 characters$/),
+      'onward_identity.keys.dir: the folder of signing keys holds no usable key for EdDSA',
+      expect.stringMatching(/^onward_identity\.keys\.dir: .*bad\.pem holds no unencrypted/),
+      'tokens.dpop.replay.password_file: the file does not exist',
+      'pips[0].password_file: the file does not exist',
+      expect.stringMatching(/^policies\.signed_dir\.public_keys\[0\]: .*ENOENT/),
+      expect.stringMatching(/^policies\.signed_dir\.public_keys\[1\]: .*a key of type rsa/),
+    ]);
+  });
+});
+
+test('config check says what would keep a valid configuration from serving, and exits with 1', async () => {
+  await using config = await createConfigFolder({ spiffe: files({ key_file: other.keyFile }) });
+  const { code, out, err } = await runPdp('config', 'check', '--config', config.configFile);
+  expect({ code, out }).toEqual({ code: 1, out: 'the configuration is valid\n' });
+  expect(err).toMatch(/^would not serve now: spiffe\.cert_file: the private key does not belong/);
+});
