@@ -2,6 +2,8 @@ import { mkdirSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { type ExtAuthzParts, ExtAuthzService } from './api/ext-authz/service.ts';
 import { InFlight } from './api/in-flight.ts';
+import type { HttpRoutes } from './api/http/http-server.ts';
+import { keySetRoutes } from './api/http/key-set.ts';
 import type { OnwardIdentity } from './api/onward/onward-identity.ts';
 import { openGate } from './api/ops/ops-admin.ts';
 import type { Readiness } from './api/ops/ops.ts';
@@ -79,7 +81,7 @@ export async function startApp(config: Config, log: Logger, signal?: AbortSignal
     readiness,
     metrics: () => exposition(metrics),
   };
-  const http = { clock: SYSTEM_CLOCK, log, ...keySetOf(config, onward) };
+  const http = { clock: SYSTEM_CLOCK, log, routes: keySetOf(config, onward) };
   const surfaces = await openSurfaces(config, { ...services, ops, http, identity }, stack, signal);
   const { grpc } = surfaces;
   state.listening = true;
@@ -109,9 +111,12 @@ async function exposition({ registry }: Metrics): Promise<{ contentType: string;
 }
 
 /** Backends may cache the keys for as long as a new one is published before it signs. */
-function keySetOf({ onward_identity: onwardConfig }: Config, onward: OnwardIdentity | undefined) {
-  if (!onward || !onwardConfig) return {};
-  return { jwks: { document: () => onward.jwks(), maxAgeS: onwardConfig.keys.publish_ahead_s } };
+function keySetOf(
+  { onward_identity: onwardConfig }: Config,
+  onward: OnwardIdentity | undefined,
+): readonly HttpRoutes[] {
+  if (!onward || !onwardConfig) return [];
+  return [keySetRoutes({ document: () => onward.jwks(), maxAgeS: onwardConfig.keys.publish_ahead_s })];
 }
 
 async function openLog(config: Config, logger: Logger): Promise<LogWriter> {

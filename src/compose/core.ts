@@ -1,5 +1,6 @@
 import { type PolicyEvents, openPolicies } from './policies.ts';
 import { checkComposable } from './problems.ts';
+import { openSource } from './sources.ts';
 import { openTokens } from './tokens.ts';
 import { openWorkloads, workloadTokenRule } from './workloads.ts';
 import type { Config } from '../config.ts';
@@ -13,10 +14,7 @@ import type { AttributeSource, Clock, Observer, Recorder } from '../pdp/ports.ts
 import { Shadow } from '../pdp/shadow.ts';
 import type { TrustBundles } from '../pdp/x509-svid.ts';
 import type { ShadowOutcome } from '../pdp/shadow-report.ts';
-import { cached } from '../pip/facts/cached.ts';
 import { type DeviceAuthenticatorOptions, createDeviceAuthenticator } from '../pip/device/device.ts';
-import { openRedisSource } from '../pip/facts/redis.ts';
-import { openStaticFile } from '../pip/facts/static-file.ts';
 import { createHeaderOfToken } from '../pip/token/token-headers.ts';
 import type { TokenVerifier } from '../pip/token/token-verifier.ts';
 import type { IssuerKeys } from '../telemetry/issuers.ts';
@@ -65,7 +63,7 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
   const tokens = await openTokens(issuers, config.tokens, { clock, log, isWorkloadToken }, stack);
   const { verifier } = tokens;
   const sources: AttributeSource[] = [];
-  for (const pip of config.pips) sources.push(await openSource(pip, log, stack));
+  for (const pip of config.pips) sources.push(await openSource(pip, { clock, log }, stack));
   warnOfUnknownSubjects(policies.current(), sources, log);
   const cache = createDecisionCache(config.decision.cache.max_bytes);
   const deciding: DecisionPointParts = {
@@ -148,43 +146,4 @@ function deviceRules(devices: Config['devices']): Omit<DeviceAuthenticatorOption
     maxPostureAgeSeconds: devices.max_posture_age_s,
     maxPostureAgeByIssuer: new Map(Object.entries(devices.max_posture_age_s_by_issuer)),
   };
-}
-
-async function openSource(
-  pip: Config['pips'][number],
-  log: Log,
-  stack: AsyncDisposableStack,
-): Promise<AttributeSource> {
-  const common = {
-    name: pip.name,
-    subject: pip.subject,
-    gives: pip.gives,
-    onFailure: pip.on_failure,
-    freshMs: pip.fresh_ms,
-    clock: SYSTEM_CLOCK,
-    log,
-  };
-  switch (pip.kind) {
-    case 'static_file':
-      return stack.use(await openStaticFile({ ...common, file: pip.file }));
-    case 'redis': {
-      const {
-        url,
-        key_prefix: keyPrefix,
-        command_timeout_ms: commandTimeoutMs,
-        password_file: passwordFile,
-      } = pip;
-      const redis = await openRedisSource({
-        ...common,
-        url,
-        keyPrefix,
-        commandTimeoutMs,
-        ...(passwordFile !== undefined && { passwordFile }),
-      });
-      const source = stack.use(redis);
-      return pip.cache_entries > 0
-        ? cached(source, { maxEntries: pip.cache_entries, clock: SYSTEM_CLOCK })
-        : source;
-    }
-  }
 }

@@ -14,7 +14,7 @@ import { createSpiffeMatcher } from '../pip/spiffe/spiffe-matcher.ts';
 export interface Served {
   readonly service: ExtAuthzService;
   readonly decisions: DecisionService;
-  readonly http: Pick<HttpServerParts, 'clock' | 'log' | 'jwks'>;
+  readonly http: Pick<HttpServerParts, 'clock' | 'log' | 'routes'>;
   readonly ops: Omit<OpsParts, keyof Listening>;
   readonly identity: OwnIdentity | undefined;
 }

@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import type { Check } from './check.ts';
 import type { Devices } from './devices.ts';
-import type { Issuer, Pip, Tokens } from './identity.ts';
+import type { Issuer, Tokens } from './identity.ts';
+import type { Pip } from './pips.ts';
 import type { OnwardIdentity } from './onward.ts';
 import { DEMO_ATTRIBUTES } from './rules.ts';
 import { type SurfaceConfig, isPlaintext } from './surfaces.ts';

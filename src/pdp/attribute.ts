@@ -21,9 +21,21 @@ export interface AttributeAnswer {
   readonly groups: readonly string[];
   /** Unix ms at which the source observed the facts. */
   readonly observedAt: number;
+  /** The source does not say when it observed: `observedAt` is when it was asked. */
+  readonly assumed?: true;
+  /** A security event said so: it holds until a later observation, whose time a source states, says otherwise. */
+  readonly event?: true;
   /** Unix ms until which the facts may be used. */
   readonly freshUntil: number;
+  /** The facts are past their freshness, and used because nothing newer is to be had or has come yet. */
+  readonly stale?: true;
 }
+
+/**
+ * What it means for an attribute that its source cannot answer, or answers wrongly: the check is denied; it goes on without (missing is never
+ * false); or what was known last is used, within a bound, and beyond that the check is denied.
+ */
+export type OnFailure = 'deny' | 'omit' | 'last_known';
 
 /** An answer together with where it came from: what records and caches need. */
 export interface AttributeFact extends AttributeAnswer {

@@ -36,10 +36,13 @@ export const DENY_REASONS = [
   'token_unverifiable',
   'token_binding_failed',
   'dpop_proof_invalid',
+  'token_revoked',
+  'identity_revoked',
   'device_assertion_invalid',
   // facts and faults
   'attribute_unavailable',
   'attribute_refused',
+  'state_unavailable',
   'policies_unavailable',
   'engine_fault',
   'audit_unavailable',
@@ -55,6 +58,7 @@ export type DenyReason = (typeof DENY_REASONS)[number];
 /** Reasons that are faults of ours rather than answers to the question. */
 export const FAULT_REASONS: ReadonlySet<Reason> = new Set<Reason>([
   'attribute_unavailable',
+  'state_unavailable',
   'policies_unavailable',
   'engine_fault',
   'audit_unavailable',
@@ -88,6 +92,7 @@ export type EvidenceCause =
   | 'signature'
   | 'claims'
   | 'binding'
+  | 'revoked'
   | 'age'
   | 'conflict'
   | 'missing'

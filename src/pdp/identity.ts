@@ -76,6 +76,10 @@ export interface VerifiedToken {
   readonly keyId?: string;
   readonly tokenId?: string;
   readonly sessionId?: string;
+  /** The tenant of the subject, from the mapped claim. */
+  readonly tenantId?: string;
+  /** The address of the subject in lower case, from the mapped claim: a name by which security events may call it. */
+  readonly email?: string;
   readonly audiences: readonly string[];
   /** Unix seconds. */
   readonly issuedAt?: number;

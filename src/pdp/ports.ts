@@ -1,9 +1,9 @@
-import type { AttributeAnswer, AttributeSubject } from './attribute.ts';
+import type { AttributeAnswer, AttributeSubject, OnFailure } from './attribute.ts';
 import type { Refusal } from './decision.ts';
 import type { Evaluation } from './evaluation.ts';
-import type { DeviceIdentity, ProvenWorkload, UserIdentity, Workloads } from './identity.ts';
+import type { DeviceIdentity, Identities, ProvenWorkload, UserIdentity, Workloads } from './identity.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
-import type { DecisionTrace, Received } from './trace.ts';
+import type { Authenticated, DecisionTrace, Received } from './trace.ts';
 
 /** Time, injected so that tests can own it. */
 export interface Clock {
@@ -42,17 +42,34 @@ export interface DeviceAuthenticator {
 export interface AttributeSource {
   readonly name: string;
   readonly subject: AttributeSubject;
-  /** Attribute names that this source may give; anything else in its answers is dropped. */
+  /** Attribute names that this source may give, `groups` among them; anything else in its answers is dropped. */
   readonly gives: readonly string[];
-  /** What a failure to answer means: the check is denied, or goes on with the attributes missing (never false). */
-  readonly onFailure: 'deny' | 'omit';
-  lookup(subjectId: string, asker: Asker): AttributeAnswer | Promise<AttributeAnswer>;
+  /** Its `absent` answers are not worth a line in a record. */
+  readonly quiet?: true;
+  /** What a failure to answer means for what it gives. */
+  readonly onFailure: OnFailure;
+  /** The same for single attributes (`groups` among them), before `onFailure`. */
+  readonly onFailureOf?: ReadonlyMap<string, OnFailure>;
+  /** `stale`: an answer that is past its freshness will do, within the bound of the source, while a new one is fetched. */
+  lookup(subjectId: string, asker: Asker, stale?: boolean): AttributeAnswer | Promise<AttributeAnswer>;
+  /** The last answer that may still be used where the source fails. */
+  lastKnown?(subjectId: string): AttributeAnswer | undefined;
 }
 
 /** Who waits for an answer. */
 export interface Asker {
   /** Aborts when nobody waits any more. Made when it is first read, which costs: read it only to wait. */
   readonly signal: AbortSignal;
+}
+
+/** What was revoked, and what security events have said. In memory: it never waits. */
+export interface Revocations {
+  /** Why somebody who takes part in the question may not, as things stand now; `undefined` where nothing is against it. */
+  refusal(question: Authenticated): Refusal | undefined;
+  /** The identities with what events have said of their tokens since these were issued. */
+  revised(identities: Identities): Identities;
+  /** Whether we hear of changes in time; while not, nothing that is cached may be used. */
+  isCurrent(): boolean;
 }
 
 /** The policy set in force. */

@@ -17,20 +17,18 @@ export interface HttpServerParts extends Omit<HttpListenerOptions, 'surface'> {
   readonly log: Log;
   /** Largest request body, in bytes. */
   readonly maxBodyBytes: number;
-  /** Public keys by which what we sign is verified, at `/.well-known/jwks.json`. */
-  readonly jwks?: {
-    /** The JWK Set. */
-    document(): object;
-    /** How long it may be cached, in seconds. */
-    readonly maxAgeS: number;
-  };
+  /** What is served; nothing: the surface stays closed. */
+  readonly routes: readonly HttpRoutes[];
 }
+
+/** Adds routes to the HTTP surface; callers over mutual TLS that are not on the allow list do not get that far. */
+export type HttpRoutes = (app: FastifyInstance) => void;
 
 /** Opens the HTTP surface; `undefined` where nothing is to be served on it. Rejects where the address cannot be bound. */
 export async function startHttpServer(parts: HttpServerParts): Promise<HttpListener | undefined> {
-  if (!parts.jwks) return undefined;
+  if (parts.routes.length === 0) return undefined;
   const app = createApp(parts);
-  serveKeys(app, parts.jwks);
+  for (const addTo of parts.routes) addTo(app);
   await app.ready();
   const listener = await startHttpListener(app.server, { ...parts, surface: 'http' });
   return {
@@ -66,15 +64,6 @@ function createApp(parts: HttpServerParts): FastifyInstance {
   return app;
 }
 
-function serveKeys(app: FastifyInstance, jwks: NonNullable<HttpServerParts['jwks']>): void {
-  app.get('/.well-known/jwks.json', (_request, reply) =>
-    reply
-      .header('cache-control', `public, max-age=${jwks.maxAgeS}`)
-      .type('application/jwk-set+json')
-      .send(JSON.stringify(jwks.document())),
-  );
-}
-
 /** Words of our own: a parser's message may quote the body. */
 function wordsOf({ code }: FastifyError, maxBodyBytes: number): string | undefined {
   switch (code) {
@@ -101,7 +90,8 @@ function problemOf(status: number, detail?: string): string {
   });
 }
 
-function sendProblem(reply: FastifyReply, status: number, detail?: string): FastifyReply {
+/** Answers with a problem (RFC 9457) in our own words. */
+export function sendProblem(reply: FastifyReply, status: number, detail?: string): FastifyReply {
   return reply
     .code(status)
     .header('cache-control', 'no-store')

@@ -3,6 +3,7 @@ import { Agent, type RequestOptions, request } from 'node:https';
 import { connect as tcpConnect } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { keySetRoutes } from '../../../../src/api/http/key-set.ts';
 import { type HttpServerParts, startHttpServer } from '../../../../src/api/http/http-server.ts';
 import { MACHINE_CLOCK } from '../../../support/clock.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -19,7 +20,7 @@ async function serve(parts: Partial<HttpServerParts> = {}): Promise<string> {
     clock: MACHINE_CLOCK,
     log: { info: say, warn: say, error: say },
     maxBodyBytes: 1024,
-    jwks: { document: () => KEYS, maxAgeS: 300 },
+    routes: [keySetRoutes({ document: () => KEYS, maxAgeS: 300 })],
     ...parts,
   });
   if (!server) throw new Error('no surface');
@@ -44,7 +45,7 @@ describe('in plaintext', () => {
 
   test('serves the key set of the moment', async () => {
     let keys = KEYS;
-    const address = await serve({ jwks: { document: () => keys, maxAgeS: 0 } });
+    const address = await serve({ routes: [keySetRoutes({ document: () => keys, maxAgeS: 0 })] });
     keys = { keys: [] };
     expect(await (await fetch(`http://${address}/.well-known/jwks.json`)).json()).toEqual({ keys: [] });
   });
@@ -66,7 +67,9 @@ describe('in plaintext', () => {
         throw new Error('SECRET');
       },
     };
-    const answer = await fetch(`http://${await serve({ jwks })}/.well-known/jwks.json`);
+    const answer = await fetch(
+      `http://${await serve({ routes: [keySetRoutes(jwks)] })}/.well-known/jwks.json`,
+    );
     expect(answer.headers.get('cache-control')).toBe('no-store');
     expect(await answer.json()).toEqual({ type: 'about:blank', title: 'Internal Server Error', status: 500 });
     expect(said.at(-1)?.message).toMatch(/failed in a way/);
@@ -84,12 +87,12 @@ describe('in plaintext', () => {
   });
 
   test('is not opened where there is nothing to serve', async () => {
-    const { jwks: _none, ...parts } = {
+    const parts = {
       address: '127.0.0.1:0',
       clock: MACHINE_CLOCK,
       log: { info: say, warn: say, error: say },
       maxBodyBytes: 1024,
-      jwks: undefined,
+      routes: [],
     };
     expect(await startHttpServer(parts)).toBeUndefined();
   });
