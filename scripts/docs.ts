@@ -1,10 +1,11 @@
 // Generates docs/configuration.md and docs/config.schema.json from the configuration schema, docs/reasons.md from the status
-// table, and docs/security-tests.md from the bypass suite. With --check, fails where the files on disk differ.
+// table, docs/fail-closed.md from the matrix of faults, and docs/security-tests.md from the bypass suite. With --check, fails where the files on disk differ.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { format, resolveConfig } from 'prettier';
 import { type SchemaNode, configJsonSchema, settings } from '../src/config/file.ts';
 import { DENY_REASONS } from '../src/pdp/decision.ts';
 import { STATUS, type WireStatus } from '../src/api/status.ts';
+import { failClosedPage } from './fail-closed.ts';
 import { securityTestsPage } from './security-tests.ts';
 
 const check = process.argv.includes('--check');
@@ -15,6 +16,7 @@ const files: Record<string, string> = {
   'docs/config.schema.json': JSON.stringify({ title: 'cedar-pdp configuration (pdp.yaml)', ...schema }),
   'docs/configuration.md': configurationPage(),
   'docs/reasons.md': reasonsPage(),
+  'docs/fail-closed.md': failClosedPage(),
   'docs/security-tests.md': securityTestsPage(),
 };
 
@@ -44,7 +46,6 @@ function configurationPage(): string {
     ({ path, env, node }) =>
       `| \`${path.join('.')}\` | \`${env}\` | ${typeOf(node)} | ${defaultOf(node)} | ${node.description ?? ''} |`,
   );
-  const lists = settings().filter(({ node }) => shapesOf(node.items).length > 0);
   return [
     '# Configuration',
     '',
@@ -58,9 +59,7 @@ function configurationPage(): string {
     '| Key | Environment | Type | Default | Meaning |',
     '| --- | --- | --- | --- | --- |',
     ...rows,
-    ...lists.flatMap(({ path, node }) =>
-      shapesOf(node.items).flatMap((shape) => listSection(path.join('.'), shape)),
-    ),
+    ...listSections(''),
     '',
   ].join('\n');
 }
@@ -69,9 +68,30 @@ function shapesOf(node: SchemaNode | undefined): readonly SchemaNode[] {
   return node === undefined ? [] : node.properties ? [node] : (node.anyOf ?? node.oneOf ?? []);
 }
 
-function listSection(name: string, shape: SchemaNode): string[] {
+/** A section for each list of objects, and for those in its objects. */
+function listSections(prefix: string, node?: SchemaNode): string[] {
+  return settings(node).flatMap(({ path, node: { items } }) => {
+    const shapes = shapesOf(items);
+    const name = `${prefix}${path.join('.')}`;
+    return shapes.flatMap((shape) => [
+      ...listSection(name, shape, shapes),
+      ...listSections(`${name}[].`, shape),
+    ]);
+  });
+}
+
+function listSection(name: string, shape: SchemaNode, shapes: readonly SchemaNode[]): string[] {
   const kind = shape.properties?.['kind']?.const;
-  const title = kind === undefined ? `\`${name}[]\`` : `\`${name}[]\` of kind \`${JSON.stringify(kind)}\``;
+  const own = (shape.required ?? []).find((key) =>
+    shapes.every((one) => one === shape || !one.properties?.[key]),
+  );
+  const which =
+    kind !== undefined
+      ? ` of kind \`${JSON.stringify(kind)}\``
+      : own && shapes.length > 1
+        ? ` with \`${own}\``
+        : '';
+  const title = `\`${name}[]\`${which}`;
   const rows = settings(shape).map(
     ({ path, node }) =>
       `| \`${path.join('.')}\` | ${typeOf(node)} | ${defaultOf(node)} | ${node.description ?? ''} |`,

@@ -6,26 +6,34 @@ import type { HttpRoutes } from './api/http/http-server.ts';
 import { keySetRoutes } from './api/http/key-set.ts';
 import type { OnwardIdentity } from './api/onward/onward-identity.ts';
 import { openGate } from './api/ops/ops-admin.ts';
+import { type Route, json } from './api/ops/ops-route.ts';
 import type { Readiness } from './api/ops/ops.ts';
 import { loadExtAuthzTypes } from './api/protos.ts';
 import { httpStatusOf } from './api/status.ts';
 import { type LogWriter, openLogWriter } from './audit/log-writer.ts';
 import { createRecorder } from './audit/recorder.ts';
-import { type Core, SYSTEM_CLOCK, composeCore } from './compose/core.ts';
+import { type Core, type CoreParts, SYSTEM_CLOCK, composeCore } from './compose/core.ts';
 import { createDecisionService } from './compose/check.ts';
+import { grantRoutesOf } from './compose/grants.ts';
+import { type EventStreams, openEventStreams } from './compose/event-streams.ts';
 import { openOnwardIdentity } from './compose/onward.ts';
-import { createActivationLog, createRollout } from './compose/rollout.ts';
+import { type ActivationLog, createActivationLog, createRollout } from './compose/rollout.ts';
+import { createRecordedEffects, revocationRoutesOf } from './compose/revocation-admin.ts';
 import { createReadiness, followReadiness, gaugesOf } from './compose/readiness.ts';
+import { type OpenedSharedState, openSharedState, sharedStateWarnings } from './compose/shared-state.ts';
 import { type Surfaces, openSurfaces, plaintextSurfaces } from './compose/surfaces.ts';
 import { openIdentity } from './compose/svid.ts';
 import { LOOPBACK } from './config/rules.ts';
 import { SURFACES, isPlaintext } from './config/surfaces.ts';
 import type { Config } from './config.ts';
 import type { PolicySlots } from './pdp/policy-slots.ts';
+import type { Log } from './pdp/log.ts';
 import type { Observer, Recorder } from './pdp/ports.ts';
+import type { SharedState } from './pdp/shared-state.ts';
 import { cedarVersions } from './pdp/cedar.ts';
 import { createRefusedEvidenceLog } from './refused-evidence-log.ts';
-import { type Metrics, createMetrics, startTracing } from './telemetry.ts';
+import { type Metrics, type Tracing, createMetrics, startTracing } from './telemetry.ts';
+import { type RevocationMetrics, createRevocationMetrics } from './telemetry/revocation.ts';
 
 /** A serving process. */
 export interface App {
@@ -44,50 +52,76 @@ export interface App {
 export async function startApp(config: Config, log: Logger, signal?: AbortSignal): Promise<App> {
   await using stack = new AsyncDisposableStack();
   const metrics = createMetrics();
-  const tracing = await startTracing({
-    otlpUrl: config.telemetry.otlp_url,
-    serviceName: config.telemetry.service_name,
-  });
-  if (tracing) stack.use(tracing);
+  const revoked = createRevocationMetrics([metrics.registry]);
+  const tracing = await openTracing(config.telemetry, stack);
   const gate = openGate(config.ops.admin_token_file, LOOPBACK.test(config.ops.address));
   const writer = stack.use(await openLog(config, log));
   const activations = createActivationLog(writer, log);
   const identity = await openIdentity(config.spiffe, { clock: SYSTEM_CLOCK, log, metrics }, stack);
+  const shared = await openState(config.shared_state, { log, metrics }, stack);
   const core = stack.use(
     await composeCore(config, {
+      shared,
       recorder: recorderOf(config, writer),
       observer: observerOf([metrics, ...(tracing ? [tracing.observer] : [])], log, stack),
       log,
       ...(identity && { bundles: () => identity.trust.svids.state.bundles }),
-      onReload: (outcome, slot) => metrics.policyReload(outcome, slot),
-      onActivated: (activation) => activations.onActivated(activation),
-      onShadow: (outcome) => metrics.shadow(outcome),
+      ...countedBy(metrics, revoked, activations),
     }),
   );
   const onward = await openOnwardIdentity(config.onward_identity, { clock: SYSTEM_CLOCK, log }, stack);
+  const events = await openEvents(config, { core, shared, writer, metrics, log }, stack);
   const inFlight = new InFlight(config.decision.max_in_flight);
   const services = servicesOf(config, { core, onward }, { inFlight, ...reportingOf(metrics, log) });
   const state = { draining: false, listening: false };
   const needed = plaintextSurfaces(config).length < SURFACES.length ? identity : undefined;
   const readiness = createReadiness(
-    { core, writer, onward, identity: needed, ...(identity && { trustWarnings: () => identity.warnings() }) },
+    {
+      core,
+      writer,
+      onward,
+      identity: needed,
+      warnings: () => [
+        ...(identity?.warnings() ?? []),
+        ...events.warnings(),
+        ...sharedStateWarnings(shared, config.revocation.max_lag_ms),
+      ],
+    },
     state,
   );
   metrics.watch(gaugesOf({ core, identity }, inFlight, readiness));
+  revoked.watch(core.revocations);
+  const around = { clock: SYSTEM_CLOCK, log, writer, metrics, ...dpopOf(config) };
   const ops = {
     clock: SYSTEM_CLOCK,
     gate,
     rollout: createRollout(core, writer, activations, SYSTEM_CLOCK),
     readiness,
     metrics: () => exposition(metrics),
+    more: moreRoutes(config, core, events, around),
   };
-  const http = { clock: SYSTEM_CLOCK, log, routes: keySetOf(config, onward) };
+  const routes = [...keySetOf(config, onward), ...grantRoutesOf(config, core, around), ...events.routes];
+  const http = { clock: SYSTEM_CLOCK, log, routes };
   const surfaces = await openSurfaces(config, { ...services, ops, http, identity }, stack, signal);
-  const { grpc } = surfaces;
   state.listening = true;
-  stack.use(followReadiness(grpc, readiness));
-  const owned = stack.move();
-  const { policies } = core;
+  events.start();
+  stack.use(followReadiness(surfaces.grpc, readiness));
+  return appOf(config, { surfaces, policies: core.policies, readiness, state }, stack.move());
+}
+
+interface Started {
+  readonly surfaces: Surfaces;
+  readonly policies: PolicySlots;
+  readonly readiness: () => Readiness;
+  readonly state: { draining: boolean };
+}
+
+function appOf(
+  { shutdown }: Config,
+  { surfaces, policies, readiness, state }: Started,
+  owned: AsyncDisposableStack,
+): App {
+  const { grpc } = surfaces;
   return {
     addresses: addressesOf(surfaces),
     policies,
@@ -95,11 +129,90 @@ export async function startApp(config: Config, log: Logger, signal?: AbortSignal
     async stop() {
       state.draining = true;
       grpc.setServing(false);
-      await new Promise((resolve) => setTimeout(resolve, config.shutdown.lag_ms));
-      await grpc.stop(config.shutdown.grace_ms);
+      await new Promise((resolve) => setTimeout(resolve, shutdown.lag_ms));
+      await grpc.stop(shutdown.grace_ms);
       await owned.disposeAsync();
     },
   };
+}
+
+/** What the core tells, where it is counted and recorded. */
+function countedBy(
+  metrics: Metrics,
+  revoked: RevocationMetrics,
+  activations: ActivationLog,
+): Pick<CoreParts, 'onReload' | 'onActivated' | 'onShadow' | 'onAsked' | 'onRevoked'> {
+  return {
+    onReload: (outcome, slot) => metrics.policyReload(outcome, slot),
+    onActivated: (activation) => activations.onActivated(activation),
+    onShadow: (outcome) => metrics.shadow(outcome),
+    onAsked: (source, ms) => metrics.informationPointAsked(source, ms),
+    onRevoked: (lagMs) => revoked.taken(lagMs),
+  };
+}
+
+interface EventParts {
+  readonly core: Core;
+  readonly shared: SharedState;
+  readonly writer: LogWriter;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** What security events say is put in force by what revokes, and recorded like what administrators do. */
+function openEvents(
+  config: Config,
+  { core, shared, writer, ...around }: EventParts,
+  stack: AsyncDisposableStack,
+): Promise<EventStreams> {
+  const { log } = around;
+  const effects = createRecordedEffects({ revocations: core.revocations, writer, log });
+  return openEventStreams(
+    config.event_streams,
+    { ...around, effects, state: shared, issuers: core.issuers, clock: SYSTEM_CLOCK },
+    stack,
+  );
+}
+
+/** Revocation, for who may; and how it stands with the streams of events, which names nobody. */
+function moreRoutes(
+  config: Config,
+  { revocations }: Core,
+  events: EventStreams,
+  around: { readonly writer: LogWriter; readonly log: Log },
+): ReadonlyMap<string, readonly Route[]> {
+  return new Map<string, readonly Route[]>([
+    ...revocationRoutesOf(config, { ...around, revocations, clock: SYSTEM_CLOCK }),
+    ['/event-streams', [{ method: 'GET', answer: () => json(200, events.report()) }]],
+  ]);
+}
+
+/** The state that replicas share, measured. */
+async function openState(
+  config: Config['shared_state'],
+  { log, metrics }: { readonly log: Log; readonly metrics: Metrics },
+  stack: AsyncDisposableStack,
+): Promise<OpenedSharedState> {
+  const shared = await openSharedState(
+    config,
+    {
+      clock: SYSTEM_CLOCK,
+      log,
+      onChanges: (count, origin) => metrics.sharedStateChanged(count, origin),
+      onResync: (cause) => metrics.sharedStateResynced(cause),
+    },
+    stack,
+  );
+  metrics.watchSharedState(shared);
+  return shared;
+}
+
+async function openTracing(
+  { otlp_url: otlpUrl, service_name: serviceName }: Config['telemetry'],
+  stack: AsyncDisposableStack,
+): Promise<Tracing | undefined> {
+  const tracing = await startTracing({ otlpUrl, serviceName });
+  return tracing && stack.use(tracing);
 }
 
 function addressesOf({ grpc, ops, http }: Surfaces): App['addresses'] {

@@ -2,13 +2,17 @@ import { z } from 'zod';
 import { Check } from './config/check.ts';
 import { Devices } from './config/devices.ts';
 import { checkEffects } from './config/effects.ts';
+import { EventStream } from './config/event-streams.ts';
+import { Grants, checkGrants } from './config/grants.ts';
 import { checkHeaders } from './config/headers.ts';
 import { Issuer, Tokens } from './config/identity.ts';
 import { Pip } from './config/pips.ts';
 import { file, ms } from './config/parts.ts';
 import { OnwardIdentity } from './config/onward.ts';
 import { Policies } from './config/policies.ts';
+import { Revocation, checkRevocation } from './config/revocation.ts';
 import { DEMO_ISSUER, LOOPBACK, refuseRepeats } from './config/rules.ts';
+import { SharedState } from './config/shared-state.ts';
 import { Grpc, Http, Ops, SURFACES, Spiffe, checkSurfaces } from './config/surfaces.ts';
 import { Workloads, checkWorkloads } from './config/workloads.ts';
 
@@ -113,6 +117,17 @@ export const ConfigSchema = z
     workloads: Workloads.prefault({}),
     onward_identity: OnwardIdentity.optional(),
     pips: z.array(Pip).default([]).meta({ description: 'Policy information points.' }),
+    shared_state: SharedState.prefault({ kind: 'embedded' }).meta({
+      description: 'What replicas share: revocations, grants and what security events said.',
+    }),
+    grants: Grants.optional().meta({
+      description: 'Just-in-time access: who may have what for a while, and who approves.',
+    }),
+    revocation: Revocation.prefault({}),
+    event_streams: z
+      .array(EventStream)
+      .default([])
+      .meta({ description: 'Streams of security events (Shared Signals) that are received.' }),
     audit: Audit.prefault({}),
     telemetry: Telemetry.prefault({}),
     shutdown: z
@@ -138,10 +153,15 @@ export const ConfigSchema = z
     checkWorkloads(config, context);
     checkHeaders(config, context);
     checkEffects(config, context);
+    checkRevocation(config, context);
+    checkGrants(config, context);
     // The demo issuer takes part in the names: two issuers of one name would share their users.
     const taken = config.demo ? [DEMO_ISSUER] : [];
     refuseRepeats(config.issuers, 'issuers', context, taken);
-    refuseRepeats(config.pips, 'pips', context);
+    // The source of grants takes part in the names too.
+    refuseRepeats(config.pips, 'pips', context, config.grants ? ['grants'] : []);
+    // Effects of administrators are told by that name.
+    refuseRepeats(config.event_streams, 'event_streams', context, ['admin', 'file']);
   });
 
 /** A whole, valid configuration; paths are absolute. */

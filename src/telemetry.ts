@@ -16,7 +16,17 @@ import { evidenceProblem } from './pdp/refused-evidence.ts';
 import type { ShadowOutcome } from './pdp/shadow-report.ts';
 import type { DecisionTrace, Stage } from './pdp/trace.ts';
 import type { BundleHealth } from './pdp/x509-svid.ts';
+import { type EventStreamMetrics, eventStreamMetrics } from './telemetry/event-streams.ts';
+import { type GrantMetrics, grantMetrics } from './telemetry/grants.ts';
+import {
+  type InformationPoint,
+  type ThreatListAge,
+  questionTimes,
+  registerInformationPoints,
+  registerThreatLists,
+} from './telemetry/information-points.ts';
 import { type IssuerKeys, registerIssuerKeys } from './telemetry/issuers.ts';
+import { type SharedStateMetrics, sharedStateMetrics } from './telemetry/shared-state.ts';
 
 /** The operational log, on stderr: stdout is for what a command answers. Fields that hold credentials are cut out wherever they occur. */
 export function createLogger(level: string): Logger {
@@ -50,10 +60,13 @@ export interface Gauges {
   /** The trust bundles that are wanted; `confirmedAt` in Unix ms. */
   readonly bundles: () => readonly BundleHealth[];
   readonly issuerKeys: () => readonly IssuerKeys[];
+  /** Those outside of this process. */
+  readonly informationPoints: () => readonly InformationPoint[];
+  readonly threatLists: () => readonly ThreatListAge[];
 }
 
 /** The metrics of this process. */
-export interface Metrics {
+export interface Metrics extends EventStreamMetrics, GrantMetrics, SharedStateMetrics {
   readonly registry: Registry;
   checked(trace: DecisionTrace): void;
   encoded(microseconds: number): void;
@@ -61,6 +74,8 @@ export interface Metrics {
   shadow(outcome: ShadowOutcome | 'skipped'): void;
   connectionRefused(surface: string, cause: string): void;
   svidTaken(): void;
+  /** One question to an information point outside of this process, and how long it took in ms. */
+  informationPointAsked(source: string, ms: number): void;
   watch(gauges: Gauges): void;
 }
 
@@ -110,6 +125,10 @@ export function createMetrics(): Metrics {
     encoded: (microseconds) => stages.observe({ stage: 'encode' }, microseconds / 1e6),
     ...policyMetrics(registers),
     ...identityMetrics(registers),
+    informationPointAsked: questionTimes(registers),
+    ...eventStreamMetrics(registers),
+    ...grantMetrics(registers),
+    ...sharedStateMetrics(registers),
     watch: (gauges) => registerGauges(gauges, registers),
   };
 }
@@ -197,6 +216,8 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
   refusedSvids(gauges, registers);
   confirmedBundles(gauges, registers);
   registerIssuerKeys(gauges.issuerKeys, registers);
+  registerInformationPoints(gauges.informationPoints, registers);
+  registerThreatLists(gauges.threatLists, registers);
 }
 
 function refusedSvids({ svidsRefused }: Gauges, registers: Registry[]): Counter {

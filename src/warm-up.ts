@@ -3,6 +3,7 @@ import { CallScope } from './pdp/call-scope.ts';
 import { type DecisionPointParts, createDecisionPoint } from './pdp/decide.ts';
 import { decisionId } from './pdp/decision-id.ts';
 import { HeaderFields } from './pdp/header-fields.ts';
+import { NO_REVOCATIONS } from './pdp/no-revocations.ts';
 import type { Issuer } from './pip/token/issuer.ts';
 import type { TokenVerifier } from './pip/token/token-verifier.ts';
 
@@ -24,6 +25,7 @@ export async function warmUp(
   const point = createDecisionPoint({
     ...parts,
     sources: [],
+    revocations: NO_REVOCATIONS,
     maxAgeMs: 0,
     recorder: { record: () => Promise.resolve() },
     observer: { checked: () => undefined },

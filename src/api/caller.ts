@@ -29,10 +29,17 @@ export function callerOf(
   return verifiedCaller(address, peer && list === 'own' ? { ...peer, allowed: true } : peer, now);
 }
 
-/** As {@link callerOf} by the list of the surface, of an HTTP request by the connection it came on. */
-export function callerOn(socket: Socket, plaintext: boolean, now: number): Caller {
+/** As {@link callerOf}, of an HTTP request by the connection it came on. */
+export function callerOn(
+  socket: Socket,
+  plaintext: boolean,
+  now: number,
+  list: 'surface' | 'own' = 'surface',
+): Caller {
   const address = `${socket.remoteAddress}:${socket.remotePort}`;
-  return plaintext ? { pep: { address } } : verifiedCaller(address, peerOfSocket(socket), now);
+  if (plaintext) return { pep: { address } };
+  const peer = peerOfSocket(socket);
+  return verifiedCaller(address, peer && list === 'own' ? { ...peer, allowed: true } : peer, now);
 }
 
 function verifiedCaller(address: string, peer: TlsPeer | undefined, now: number): Caller {

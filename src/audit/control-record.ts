@@ -2,10 +2,21 @@ import { timestampText } from './json-value.ts';
 import { RECORD_VERSION } from './record.ts';
 
 /** Records that are about no single answer: about the log itself, and about what all answers come from. */
-export type ControlKind = 'boot' | 'shutdown' | 'recovered' | 'gap' | 'policy_activated';
+export type ControlKind =
+  | 'boot'
+  | 'shutdown'
+  | 'recovered'
+  | 'gap'
+  | 'policy_activated'
+  | 'revocation_changed'
+  | 'revocation_change_unconfirmed'
+  | 'security_event'
+  | 'security_event_unconfirmed'
+  | 'grant_changed'
+  | 'grant_change_unconfirmed';
 
 /** Members of a control record by name; absent ones are left out. */
-export type ControlFields = Readonly<Record<string, string | number | undefined>>;
+export type ControlFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /** What a control record holds. */
 export interface ControlRecord {

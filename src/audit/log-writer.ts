@@ -44,7 +44,7 @@ export interface LogWriter extends AsyncDisposable {
    */
   append(makeLine: (index: number) => string): Promise<void>;
   /** Appends a control record, in order with the others. Needs at least one field. Resolves and rejects as `append` does. */
-  appendControl(kind: 'policy_activated', fields: ControlFields): Promise<void>;
+  appendControl(kind: ControlKind, fields: ControlFields): Promise<void>;
   /** Whether the last write succeeded. */
   readonly healthy: boolean;
   /** Why records were lost, until one is written again. */
@@ -155,7 +155,7 @@ class SegmentedLogWriter implements LogWriter {
     }
   }
 
-  appendControl(kind: 'policy_activated', fields: ControlFields): Promise<void> {
+  appendControl(kind: ControlKind, fields: ControlFields): Promise<void> {
     const json = JSON.stringify(fields).slice(1, -1);
     return this.append((index) => this.#control(kind, index, json));
   }

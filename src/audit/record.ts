@@ -1,3 +1,4 @@
+import type { LeftOutAttributes } from '../pdp/attribute.ts';
 import type { Decision } from '../pdp/decision.ts';
 import { type EntityUid, uidText } from '../pdp/evaluation.ts';
 import {
@@ -116,7 +117,7 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     // A host that was refused may carry credentials before its '@'.
     host: cappedOrNull(canonical?.host ?? http?.host.replace(/^.*@/s, ''), 512),
     user: cappedOrNull(proven?.user?.id, text),
-    device: device(identities?.device, text),
+    device: device(proven?.device, trace.postureLeftOut, limits),
     token: token(proven, text),
     principal: cedar === undefined ? null : capped(uidText(cedar.principal), text),
     action: cedar === undefined ? null : capped(uidText(cedar.action), text),
@@ -204,10 +205,19 @@ function rawPath(raw: string, canonical: string | undefined, max: number): strin
   return capped(path.startsWith('/') ? path : path.replace(/\/\/[^/]*@/, '//'), max);
 }
 
-function device(identity: DeviceIdentity | undefined, max: number): object | null {
+function device(
+  identity: DeviceIdentity | undefined,
+  postureLeftOut: LeftOutAttributes | undefined,
+  limits: Limits,
+): object | null {
   if (identity === undefined) return null;
   const { id, evidence, observedAt } = identity;
-  return { id: capped(id, max), evidence, observed_at: integerOrNull(observedAt) };
+  return {
+    id: capped(id, limits.text),
+    evidence,
+    observed_at: integerOrNull(observedAt),
+    left_out: postureLeftOut && leftOut(postureLeftOut, limits),
+  };
 }
 
 function token(identities: Proven | undefined, max: number): object | null {
@@ -235,22 +245,34 @@ function boundTo({ confirmation }: VerifiedToken): readonly string[] | undefined
   return [...(certificate === undefined ? [] : ['certificate']), ...(key === undefined ? [] : ['dpop'])];
 }
 
-/** Where the facts came from and how old they were, and which sources were left out. Not what they said: that is in `entities`. */
-function pip(
-  { facts, omissions = [], receivedAt }: DecisionTrace,
-  { items, text }: Limits,
-): readonly object[] | null {
+/** Where the facts came from and how old they were, and what was left out. Not what they said: that is in `entities`. */
+function pip({ facts, omissions = [], receivedAt }: DecisionTrace, limits: Limits): readonly object[] | null {
   if (facts === undefined) return null;
-  const found = facts.slice(0, items).map(({ source, subject, status, observedAt }) => ({
-    source: capped(source, text),
-    subject,
-    status,
-    observed_at: integerOrNull(observedAt),
-    age_ms: integerOrNull(Math.max(0, receivedAt - observedAt)),
+  const { items, text } = limits;
+  const found = facts.slice(0, items).map((fact) => ({
+    source: capped(fact.source, text),
+    subject: fact.subject,
+    status: fact.status,
+    observed_at: integerOrNull(fact.observedAt),
+    age_ms: integerOrNull(Math.max(0, receivedAt - fact.observedAt)),
+    // That the source did not say when it observed; that it is past its freshness; that a security event said so.
+    assumed: fact.assumed,
+    stale: fact.stale,
+    event: fact.event,
+    left_out: fact.leftOut && leftOut(fact.leftOut, limits),
   }));
   if (omissions.length === 0) return found;
-  const left = omissions
-    .slice(0, items)
-    .map(({ source, subject, status }) => ({ source: capped(source, text), subject, status }));
+  const left = omissions.slice(0, items).map((omission) => ({
+    source: capped(omission.source, text),
+    subject: omission.subject,
+    status: omission.status,
+    left_out: leftOut(omission.leftOut, limits),
+  }));
   return [...found, ...left];
+}
+
+/** What was not used, by attribute, and why. */
+function leftOut(attributes: LeftOutAttributes, { items, text }: Limits): LeftOutAttributes {
+  const listed = Object.entries(attributes).slice(0, items);
+  return Object.fromEntries(listed.map(([name, why]) => [capped(name, text), why]));
 }

@@ -2,6 +2,7 @@ import { type CheckAnswer, askServer } from '../api/ext-authz/client.ts';
 import { loadExtAuthzTypes } from '../api/protos.ts';
 import { httpStatusOf, STATUS } from '../api/status.ts';
 import { SYSTEM_CLOCK, composeCore } from '../compose/core.ts';
+import { openLocalSharedState } from '../compose/shared-state.ts';
 import type { Config } from '../config.ts';
 import type { AccessRequest } from '../pdp/access-request.ts';
 import { CallScope } from '../pdp/call-scope.ts';
@@ -107,7 +108,10 @@ async function decideHere(config: Config, request: AccessRequest): Promise<Decis
   const log = createLogger('warn');
   const nowhere = { record: () => Promise.resolve() };
   const local = { ...config, policies: { ...config.policies, reload_ms: 0 } };
+  await using stack = new AsyncDisposableStack();
+  const shared = await openLocalSharedState(config.shared_state, { clock: SYSTEM_CLOCK, log }, stack);
   await using core = await composeCore(local, {
+    shared,
     recorder: nowhere,
     observer: { checked: () => undefined },
     log,

@@ -3,12 +3,15 @@ import { check } from './check.ts';
 import type { Command } from './command.ts';
 import { configCheck, configPrint, configSchema } from './config.ts';
 import { demoToken } from './demo.ts';
+import { eventsStatus } from './events.ts';
+import { grantApprove, grantDeny, grantList, grantRequest, grantRevoke } from './grant.ts';
 import { policyDigest, policyValidate } from './policy.ts';
 import { policyBind } from './policy-bind.ts';
 import { policyKeygen, policyPack, policySign } from './policy-bundle.ts';
 import { policyFmt } from './policy-fmt.ts';
 import { policyPromote, policyRollback, policyShadow } from './policy-rollout.ts';
 import { policyTest } from './policy-test.ts';
+import { revoke } from './revoke.ts';
 import { serve } from './serve.ts';
 
 /** Every verb, in the order of the usage text. */
@@ -26,6 +29,13 @@ export const commands: readonly Command[] = [
   policyShadow,
   policyPromote,
   policyRollback,
+  grantRequest,
+  grantApprove,
+  grantDeny,
+  grantRevoke,
+  grantList,
+  revoke,
+  eventsStatus,
   auditVerify,
   configCheck,
   configPrint,

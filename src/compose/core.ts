@@ -1,6 +1,9 @@
 import { type PolicyEvents, openPolicies } from './policies.ts';
 import { checkComposable } from './problems.ts';
-import { openSource } from './sources.ts';
+import { type RevocationParts, openRevocations } from './revocation.ts';
+import { type GrantFacts, openGrantFacts } from './grants.ts';
+import { type Sources, openSources } from './sources.ts';
+import { createSubjectReader } from './subject-reader.ts';
 import { openTokens } from './tokens.ts';
 import { openWorkloads, workloadTokenRule } from './workloads.ts';
 import type { Config } from '../config.ts';
@@ -8,13 +11,17 @@ import { ensureDemoIssuer } from '../demo-issuer.ts';
 import { createDecisionCache } from '../pdp/decision-cache.ts';
 import { type DecisionPoint, type DecisionPointParts, createDecisionPoint } from '../pdp/decide.ts';
 import type { Log } from '../pdp/log.ts';
+import { NO_REVOCATIONS } from '../pdp/no-revocations.ts';
 import type { PolicySlots } from '../pdp/policy-slots.ts';
 import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
-import type { AttributeSource, Clock, Observer, Recorder } from '../pdp/ports.ts';
+import type { AttributeSource, Clock, Observer, Recorder, UserAuthenticator } from '../pdp/ports.ts';
+import type { SharedState } from '../pdp/shared-state.ts';
 import { Shadow } from '../pdp/shadow.ts';
 import type { TrustBundles } from '../pdp/x509-svid.ts';
 import type { ShadowOutcome } from '../pdp/shadow-report.ts';
 import { type DeviceAuthenticatorOptions, createDeviceAuthenticator } from '../pip/device/device.ts';
+import type { SharedRevocations } from '../pip/revocation/revocations.ts';
+import type { Issuer } from '../pip/token/issuer.ts';
 import { createHeaderOfToken } from '../pip/token/token-headers.ts';
 import type { TokenVerifier } from '../pip/token/token-verifier.ts';
 import type { IssuerKeys } from '../telemetry/issuers.ts';
@@ -35,15 +42,25 @@ export interface Core extends AsyncDisposable {
   readonly cache: ReturnType<typeof createDecisionCache>;
   /** How it stands with the keys of each issuer. */
   readonly issuerKeys: readonly IssuerKeys[];
+  readonly issuers: readonly Issuer[];
+  readonly sources: Sources;
+  /** Absent where no grants are configured. */
+  readonly grants?: GrantFacts;
+  readonly user: UserAuthenticator;
+  readonly revocations: SharedRevocations;
 }
 
 /** What the core tells the rest of the process. */
-export interface CoreParts extends PolicyEvents {
+export interface CoreParts extends PolicyEvents, Pick<RevocationParts, 'onRevoked'> {
   readonly recorder: Recorder;
   readonly observer: Observer;
   readonly log: Log;
+  /** What replicas share. Its owner closes it, after the core. */
+  readonly shared: SharedState;
   /** The trust bundles in force, for the evidence about workloads; none where not given. */
   readonly bundles?: () => TrustBundles;
+  /** Told of each question to an information point outside of this process, and how long it took in ms. */
+  readonly onAsked?: (source: string, ms: number) => void;
   /** Told of each comparison with the candidate; without it there are none. */
   readonly onShadow?: (outcome: ShadowOutcome | 'skipped') => void;
 }
@@ -62,9 +79,18 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
   const isWorkloadToken = workloadTokenRule(config.workloads);
   const tokens = await openTokens(issuers, config.tokens, { clock, log, isWorkloadToken }, stack);
   const { verifier } = tokens;
-  const sources: AttributeSource[] = [];
-  for (const pip of config.pips) sources.push(await openSource(pip, { clock, log }, stack));
-  warnOfUnknownSubjects(policies.current(), sources, log);
+  const { onAsked } = parts;
+  const readSubject = createSubjectReader(config);
+  const revocations = await openRevocations(config.revocation, { ...parts, clock, readSubject }, stack);
+  const isCurrent = (): boolean => revocations.isCurrent();
+  const sources = await openSources(
+    config.pips,
+    { clock, log, isCurrent, ...(onAsked && { onAsked }) },
+    stack,
+  );
+  stack.use(revocations.onSubject(({ kind, id }) => sources.invalidation.invalidate(kind, id)));
+  warnOfUnknownSubjects(policies.current(), sources.all, log);
+  const grants = openGrantFacts(config.grants, { shared: parts.shared, clock }, stack);
   const cache = createDecisionCache(config.decision.cache.max_bytes);
   const deciding: DecisionPointParts = {
     clock,
@@ -72,7 +98,8 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
     user: tokens.user,
     device: createDeviceAuthenticator({ verifier, ...deviceRules(config.devices) }),
     snapshots: policies,
-    sources,
+    sources: [...sources.all, ...(grants ? [grants.source] : []), ...revocations.sources],
+    revocations,
     cache,
     maxAgeMs: config.decision.cache.max_age_ms,
     acceptsTokens: issuers.some((issuer) => issuer.use === 'user'),
@@ -92,6 +119,11 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
     headerOfToken: createHeaderOfToken(tokens.issuers),
     cache,
     issuerKeys: tokens.keySets,
+    issuers: tokens.issuers,
+    sources,
+    ...(grants && { grants }),
+    user: tokens.user,
+    revocations,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -120,6 +152,8 @@ function openShadow(
   if (!candidate || !onShadow) return undefined;
   return new Shadow({
     ...deciding,
+    // What was revoked since the answer is no difference between policies.
+    revocations: NO_REVOCATIONS,
     cache: createDecisionCache(SHADOW_CACHE_BYTES),
     active: slots,
     candidate: slots.candidate,

@@ -1,16 +1,20 @@
 import { readFile } from 'node:fs/promises';
+import { pipProblems } from './dry-run-pips.ts';
 import { openKeyFolder } from '../api/onward/key-folder.ts';
-import { openGate } from '../api/ops/ops-admin.ts';
+import { openGate, openTokenCheck } from '../api/ops/ops-admin.ts';
 import { LOOPBACK } from '../config/rules.ts';
+import type { RedisServerConfig } from '../config/redis.ts';
 import type { Config } from '../config.ts';
 import { readVerifyingKey } from '../pdp/bundle/signature.ts';
 import { InputError, type Problem } from '../pdp/errors.ts';
 import type { Clock } from '../pdp/ports.ts';
 import type { TrustBundle } from '../pdp/x509-svid.ts';
 import { fileProblem } from '../pip/polled-file.ts';
+import { readShutOffs } from '../pip/revocation/shut-off-file.ts';
 import { readBundleFile } from '../pip/spiffe/bundle/bundle-document.ts';
 import { readOwnSvid } from '../pip/spiffe/own-svid.ts';
 import { parseSpiffeId } from '../pip/spiffe/spiffe-id.ts';
+import { createSubjectReader } from './subject-reader.ts';
 import { findWorkloadApiEndpoint } from '../pip/spiffe/workload-api/workload-api-endpoint.ts';
 
 /** What a dry run is made with. */
@@ -32,8 +36,10 @@ export async function dryRun(config: Config, parts: DryRunParts): Promise<Proble
   return [
     ...(spiffe ? await spiffeProblems(spiffe, parts) : []),
     ...inputProblems('ops.admin_token_file', gate),
+    ...(await revocationProblems(config)),
     ...(onward ? await keyProblems(onward, parts.clock) : []),
-    ...(await passwordProblems(config)),
+    ...(await redisProblems(config)),
+    ...(await pipProblems(config.pips, parts.clock)),
     ...publicKeyProblems(config.policies),
   ];
 }
@@ -117,13 +123,33 @@ async function keyProblems(
   return [{ where, message: folder.problem }, ...passedOver];
 }
 
-async function passwordProblems({ tokens, pips }: Config): Promise<Problems> {
+async function revocationProblems(config: Config): Promise<Problems> {
+  const { admin_token_file: token, file } = config.revocation;
   const problems: Problem[] = [];
-  const files = [tokens.dpop.replay, ...pips].map((part, index) => ({
-    where: index === 0 ? 'tokens.dpop.replay.password_file' : `pips[${index - 1}].password_file`,
-    file: 'password_file' in part ? part.password_file : undefined,
-  }));
-  for (const { where, file } of files) if (file !== undefined) await textOf(file, where, problems);
+  if (token !== undefined)
+    problems.push(...inputProblems('revocation.admin_token_file', () => void openTokenCheck(token)));
+  const text = file === undefined ? undefined : await textOf(file, 'revocation.file', problems);
+  if (file === undefined || text === undefined) return problems;
+  const read = createSubjectReader(config);
+  return [...problems, ...inputProblems('revocation.file', () => void readShutOffs(file, text, 0, read))];
+}
+
+async function redisProblems({ tokens, pips, shared_state: shared }: Config): Promise<Problems> {
+  const problems: Problem[] = [];
+  const servers: [string, object][] = [
+    ['tokens.dpop.replay', tokens.dpop.replay],
+    ...pips.flatMap((pip, index): [string, object][] =>
+      pip.kind === 'redis' ? [[`pips[${index}]`, pip]] : [],
+    ),
+    ['shared_state', shared],
+  ];
+  for (const [where, server] of servers) {
+    const files: Partial<RedisServerConfig> = server;
+    for (const key of ['password_file', 'ca_file', 'cert_file', 'key_file'] as const)
+      if (files[key] !== undefined) await textOf(files[key], `${where}.${key}`, problems);
+    const ofSentinels = files.sentinel?.password_file;
+    if (ofSentinels !== undefined) await textOf(ofSentinels, `${where}.sentinel.password_file`, problems);
+  }
   return problems;
 }
 

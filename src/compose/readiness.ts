@@ -15,8 +15,8 @@ export interface ReadinessParts {
   readonly onward: OnwardIdentity | undefined;
   /** Absent where no surface needs it. */
   readonly identity: OwnIdentity | undefined;
-  /** Warnings about the sources of identity, whether or not a surface needs one. */
-  readonly trustWarnings?: () => readonly string[];
+  /** Warnings about the sources of identity, whether or not a surface needs one, and about event streams. */
+  readonly warnings: () => readonly string[];
 }
 
 /**
@@ -24,17 +24,20 @@ export interface ReadinessParts {
  * it, or has one that is known, is decided as before; every replica at once out of service would help nobody.
  */
 export function createReadiness(
-  { core, writer, onward, identity, trustWarnings }: ReadinessParts,
+  { core, writer, onward, identity, warnings: others }: ReadinessParts,
   state: { readonly draining: boolean; readonly listening: boolean },
 ): () => Readiness {
   let hadKeys = false;
   return () => {
     const keyless = core.verifier.missingKeys().map((issuer) => `no usable keys of issuer '${issuer}'`);
-    const warnings = [...keyless, ...(trustWarnings?.() ?? [])];
+    const warnings = [...keyless, ...others()];
     const { problems, details } = policyReadiness(core.policies, SYSTEM_CLOCK);
     const all = [...problems];
     if (!hadKeys) all.push(...keyless);
     hadKeys ||= keyless.length === 0;
+    // Until then every check is denied; an outage later on is a warning, for every replica has it.
+    if (!Number.isFinite(core.revocations.lagMs()))
+      all.push('the shared state was never read (shared_state)');
     if (!writer.healthy) all.push('the decision log cannot be written');
     const unsigned = onward?.problem();
     if (unsigned !== undefined) all.push(unsigned);
@@ -62,7 +65,7 @@ export function followReadiness(grpc: GrpcServer, readiness: () => Readiness): D
 
 /** The figures that are read when metrics are. */
 export function gaugesOf(
-  { core: { cache, policies, issuerKeys }, identity }: Pick<ReadinessParts, 'core' | 'identity'>,
+  { core: { cache, policies, issuerKeys, sources }, identity }: Pick<ReadinessParts, 'core' | 'identity'>,
   calls: InFlight,
   readiness: () => Readiness,
 ): Parameters<Metrics['watch']>[0] {
@@ -78,5 +81,7 @@ export function gaugesOf(
     svidsRefused: () => identity?.health().refused ?? 0,
     bundles: () => identity?.health().bundles ?? [],
     issuerKeys: () => issuerKeys,
+    informationPoints: () => sources.health(),
+    threatLists: () => sources.threatLists(),
   };
 }

@@ -1,3 +1,4 @@
+import { redisServerOf } from './redis.ts';
 import type { Config } from '../config.ts';
 import type { Problem } from '../pdp/errors.ts';
 import type { Log } from '../pdp/log.ts';
@@ -112,16 +113,9 @@ async function openReplays(
   const maxPerOwner = replay.max_per_key;
   if (replay.kind === 'memory')
     return createMemoryReplayStore({ clock, log, windowMs, maxPerOwner, maxEntries: replay.max_entries });
-  const {
-    url,
-    key_prefix: keyPrefix,
-    command_timeout_ms: commandTimeoutMs,
-    password_file: passwordFile,
-  } = replay;
-  const options = { url, keyPrefix, commandTimeoutMs, windowMs, maxPerOwner, log };
-  return stack.use(
-    await openRedisReplayStore({ ...options, ...(passwordFile !== undefined && { passwordFile }) }),
-  );
+  const { key_prefix: keyPrefix, command_timeout_ms: commandTimeoutMs } = replay;
+  const options = { keyPrefix, commandTimeoutMs, windowMs, maxPerOwner, log };
+  return stack.use(await openRedisReplayStore({ ...redisServerOf(replay), ...options }));
 }
 
 function presetOf({ preset }: IssuerConfig): IssuerPreset | undefined {
@@ -178,6 +172,8 @@ function claimsOf(config: IssuerConfig['claims'], preset: ClaimMapping): ClaimMa
   const groups = config.groups ?? preset.groups;
   const deviceId = config.device_id ?? preset.deviceId;
   const sessionId = config.session_id ?? preset.sessionId;
+  const tenant = config.tenant ?? preset.tenant;
+  const email = config.email ?? preset.email;
   const clientId = config.client_id ?? preset.clientId;
   return {
     attributes: { ...preset.attributes, ...config.attributes },
@@ -185,6 +181,8 @@ function claimsOf(config: IssuerConfig['claims'], preset: ClaimMapping): ClaimMa
     ...(deviceId !== undefined && { deviceId }),
     ...(config.device_issuer !== undefined && { deviceIssuer: config.device_issuer }),
     ...(sessionId !== undefined && { sessionId }),
+    ...(tenant !== undefined && { tenant }),
+    ...(email !== undefined && { email }),
     ...(clientId !== undefined && { clientId }),
   };
 }

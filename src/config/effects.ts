@@ -3,6 +3,7 @@ import type { Check } from './check.ts';
 import type { Devices } from './devices.ts';
 import type { Issuer, Tokens } from './identity.ts';
 import type { Pip } from './pips.ts';
+import { threatsProblem } from './pip-threats.ts';
 import type { OnwardIdentity } from './onward.ts';
 import { DEMO_ATTRIBUTES } from './rules.ts';
 import { type SurfaceConfig, isPlaintext } from './surfaces.ts';
@@ -29,6 +30,7 @@ export function checkEffects(config: EffectSettings, context: z.core.$Refinement
   const issue: Issue = (path, message) => context.addIssue({ code: 'custom', path: [...path], message });
   checkCallers(config, issue);
   checkPipSubjects(config, issue);
+  checkThreats(config, issue);
   checkDevices(config, issue);
   checkIssuers(config, issue);
   checkUserClaims(config, issue);
@@ -57,6 +59,13 @@ function checkPipSubjects({ check, pips }: EffectSettings, issue: Issue): void {
           ['check', 'pips', type, index],
           `no information point has the subject '${subject}': see pips[].subject`,
         );
+}
+
+function checkThreats({ pips }: EffectSettings, issue: Issue): void {
+  for (const [index, pip] of pips.entries()) {
+    const problem = threatsProblem(pip, pips.slice(0, index));
+    if (problem !== undefined) issue(['pips', index, 'subject'], problem);
+  }
 }
 
 function checkDevices({ devices, issuers }: EffectSettings, issue: Issue): void {

@@ -5,7 +5,7 @@ import { readOrigin } from '../pip/dpop/dpop-target.ts';
 import { ISSUER_PRESETS, type PresetName, presetVariables } from '../pip/token/issuer-presets.ts';
 import { ALGORITHMS } from '../pip/token/issuer.ts';
 import { file, headerName, ms, name, trustDomain } from './parts.ts';
-import { redisServer } from './redis.ts';
+import { checkRedis, redisServer } from './redis.ts';
 
 const CLAIM_TYPES = ['string', 'long', 'bool', 'string_set'] as const;
 
@@ -50,13 +50,19 @@ const Dpop = z.strictObject({
           .meta({ description: 'Proofs remembered at once; when full, proofs are refused.' }),
         max_per_key: maxProofsPerKey,
       }),
-      z.strictObject({
-        kind: z.literal('redis').meta({ description: 'In a Redis that all replicas share.' }),
-        ...redisServer,
-        key_prefix: z.string().min(1).default('pdp:dpop:').meta({ description: 'Prefix of the keys.' }),
-        command_timeout_ms: z.int().min(1).default(20).meta({ description: 'Limit on one command. In ms.' }),
-        max_per_key: maxProofsPerKey,
-      }),
+      z
+        .strictObject({
+          kind: z.literal('redis').meta({ description: 'In a Redis that all replicas share.' }),
+          ...redisServer,
+          key_prefix: z.string().min(1).default('pdp:dpop:').meta({ description: 'Prefix of the keys.' }),
+          command_timeout_ms: z
+            .int()
+            .min(1)
+            .default(20)
+            .meta({ description: 'Limit on one command. In ms.' }),
+          max_per_key: maxProofsPerKey,
+        })
+        .superRefine(checkRedis),
     ])
     .prefault({ kind: 'memory' })
     .meta({ description: 'Where used proofs are remembered, so that none is used twice.' }),
@@ -86,6 +92,12 @@ const Claims = z.strictObject({
       "Issuer of the device ids in that claim: the name of an issuer with `use: device`, or that an information point uses. Absent: this issuer's own name.",
   }),
   session_id: z.string().optional().meta({ description: 'Claim with the session id; else `sid`.' }),
+  tenant: z.string().optional().meta({
+    description: 'Claim with the tenant of the user, by which all of them can be revoked. Absent: none.',
+  }),
+  email: z.string().optional().meta({
+    description: 'Claim with the address by which security events may call the user; else `email`.',
+  }),
   client_id: z
     .string()
     .optional()

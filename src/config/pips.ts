@@ -1,46 +1,63 @@
 import { z } from 'zod';
-import { file, name } from './parts.ts';
-import { redisServer } from './redis.ts';
-
-const pip = {
-  name: name.meta({ description: 'Name in records and messages.' }),
-  subject: z
-    .string()
-    .regex(/^[a-z][a-z0-9_-]{0,62}$/, 'must be user, device, workload, or the name that a binding gives')
-    .meta({
-      description:
-        "What its facts are about: `user`, `device`, `workload`, or the name in a binding's `resource.pip`.",
-    }),
-  gives: z
-    .array(z.string().min(1))
-    .min(1)
-    .meta({ description: 'Attributes it may give (and `groups`); others are dropped.' }),
-  on_failure: z
-    .enum(['deny', 'omit'])
-    .default('deny')
-    .meta({ description: 'What its failure means: deny, or go on without (never false).' }),
-  fresh_ms: z.int().min(1).default(30_000).meta({ description: 'How long an answer may be used. In ms.' }),
-};
+import { file } from './parts.ts';
+import { HttpPip, checkMapping, postureMapping } from './pip-http.ts';
+import { localPip, remotePip } from './pip-parts.ts';
+import { ScimPip } from './pip-scim.ts';
+import { ThreatPip } from './pip-threats.ts';
+import { checkRedis, redisServer } from './redis.ts';
 
 /** One of `pips`. */
-export const Pip = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('static_file').meta({ description: 'Facts from a JSON file, re-read when it changes.' }),
-    ...pip,
-    file: file('JSON object: subject id → attributes.'),
-  }),
-  z.strictObject({
-    kind: z
-      .literal('redis')
-      .meta({ description: 'Facts from Redis: JSON text or a hash under `<key_prefix><subject id>`.' }),
-    ...pip,
-    ...redisServer,
-    key_prefix: z.string().min(1).meta({ description: 'Prefix of the keys.' }),
-    command_timeout_ms: z.int().min(1).default(20).meta({ description: 'Limit on one command. In ms.' }),
-    cache_entries: z
-      .int()
-      .min(0)
-      .default(100_000)
-      .meta({ description: 'Answers kept in memory while fresh; 0 keeps none.' }),
-  }),
-]);
+export const Pip = z
+  .discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z
+        .literal('static_file')
+        .meta({ description: 'Facts from a JSON file, re-read when it changes.' }),
+      ...localPip,
+      file: file('JSON object: subject id → attributes.'),
+    }),
+    z
+      .strictObject({
+        kind: z
+          .literal('redis')
+          .meta({ description: 'Facts from Redis: JSON text or a hash under `<key_prefix><subject id>`.' }),
+        ...remotePip({ timeoutMs: 20, concurrency: 256, queue: 1024 }),
+        ...redisServer,
+        key_prefix: z.string().min(1).meta({ description: 'Prefix of the keys.' }),
+        ...postureMapping,
+      })
+      .superRefine(checkRedis)
+      .superRefine(checkMapping),
+    HttpPip,
+    ScimPip,
+    ThreatPip,
+  ])
+  .superRefine(checkFailureModes);
+
+interface FailureModes {
+  readonly gives: readonly string[];
+  readonly on_failure: string;
+  readonly on_failure_by_attribute: { readonly [attribute: string]: string };
+  readonly max_stale_ms?: number;
+}
+
+function checkFailureModes(
+  point: FailureModes | z.output<typeof ThreatPip>,
+  context: z.core.$RefinementCtx,
+): void {
+  // All of its facts are one attribute, which one mode covers.
+  if (!('gives' in point)) return;
+  const { gives, on_failure, on_failure_by_attribute, max_stale_ms = 0 } = point;
+  const refuse = (path: string[], message: string): void =>
+    context.addIssue({ code: 'custom', path, message });
+  const checkBound = (mode: string, path: string[]): void => {
+    if (mode === 'last_known' && max_stale_ms === 0)
+      refuse(path, 'last_known needs max_stale_ms: for how long what was known last may be used');
+  };
+  checkBound(on_failure, ['on_failure']);
+  for (const [attribute, mode] of Object.entries(on_failure_by_attribute)) {
+    const path = ['on_failure_by_attribute', attribute];
+    if (!gives.includes(attribute)) refuse(path, `'${attribute}' is not in gives`);
+    checkBound(mode, path);
+  }
+}

@@ -5,6 +5,7 @@ import { CedarChecker, type ParsedPolicy, type PolicyTextSet } from './cedar.ts'
 import { type PolicyStatement, problemAt, splitStatements } from './cedar-text.ts';
 import { InputError, type Problem } from './errors.ts';
 import type { CedarEntity, EntityUid } from './evaluation.ts';
+import { maxAgeProblems } from './max-age-problems.ts';
 import { policyLimitProblem } from './policy-limits.ts';
 import { policyNotes } from './policy-notes.ts';
 import type { PolicyEntry, Reads } from './policy-snapshot.ts';
@@ -86,7 +87,10 @@ function checkSchema(
   problems: Problem[],
 ): SchemaShapes {
   const answer = checker.schema(schema);
-  if ('json' in answer) return schemaShapes(answer.json);
+  if ('json' in answer) {
+    problems.push(...maxAgeProblems(answer.json, sources));
+    return schemaShapes(answer.json);
+  }
   problems.push(...answer.complaints.map(({ offset, message }) => schemaProblem(sources, offset, message)));
   stopAt(problems);
   throw new TypeError('a schema was refused without a complaint');

@@ -32,10 +32,21 @@ export interface AttributeAnswer {
 }
 
 /**
- * What it means for an attribute that its source cannot answer, or answers wrongly: the check is denied; it goes on without (missing is never
- * false); or what was known last is used, within a bound, and beyond that the check is denied.
+ * What it means for an attribute that its source cannot answer, answers wrongly, or with what is too old: the check is denied; it goes on without
+ * (missing is never false); or what was known last is used, within a bound, and beyond that, and where that is too old, the check is denied.
  */
 export type OnFailure = 'deny' | 'omit' | 'last_known';
+
+/**
+ * Why what is known of an attribute, or what should be, is not used: it was observed longer ago than the schema's `@max_age`, its source
+ * could not answer, or it is not of the declared type.
+ */
+export type LeftOut = 'too_old' | 'unavailable' | 'wrong_type';
+
+/** {@link LeftOut} by attribute, `groups` among them; parts of records as `os.patched`. */
+export interface LeftOutAttributes {
+  readonly [attribute: string]: LeftOut;
+}
 
 /** An answer together with where it came from: what records and caches need. */
 export interface AttributeFact extends AttributeAnswer {
@@ -44,6 +55,14 @@ export interface AttributeFact extends AttributeAnswer {
   readonly gives: readonly string[];
   readonly subject: AttributeSubject;
   readonly subjectId: string;
+  /** What of the answer is not used. */
+  readonly leftOut?: LeftOutAttributes;
+  /** Why the source could not answer, where this is what it said last. */
+  readonly failure?: string;
+  /** What it means that there is no word of the source on an attribute; absent: there must be one. */
+  readonly onFailure?: OnFailure;
+  /** The same for single attributes. */
+  readonly onFailureOf?: ReadonlyMap<string, OnFailure>;
 }
 
 /** A source that could not answer, where its configuration says to go on without it. */
@@ -54,6 +73,8 @@ export interface AttributeOmission {
   readonly subject: AttributeSubject;
   readonly subjectId: string;
   readonly status: 'omitted';
+  /** What policies can read of it, and miss. */
+  readonly leftOut: LeftOutAttributes;
   /** Why it could not answer. */
   readonly detail: string;
 }

@@ -28,14 +28,21 @@ export async function boundedFetch<T>(fetch: Fetch, question: BoundedQuestion<T>
   }
 }
 
-/** Reads a body of at most `maxBytes`; throws an `Error` in an operator's words where it is longer. */
+/** A body is longer than it may be; the message is in an operator's words. */
+export class TooLongError extends Error {
+  constructor(maxBytes: number) {
+    super(`answered with more than ${maxBytes} bytes`);
+  }
+}
+
+/** Reads a body of at most `maxBytes`; throws a {@link TooLongError} where it is longer. */
 export async function readBounded(body: AsyncIterable<Uint8Array> | null, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   // Leaving the loop early cancels the body.
   for await (const chunk of body ?? []) {
     size += chunk.byteLength;
-    if (size > maxBytes) throw new Error(`answered with more than ${maxBytes} bytes`);
+    if (size > maxBytes) throw new TooLongError(maxBytes);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

@@ -1,5 +1,9 @@
 import { type Refusal, refuse } from './decision.ts';
-import type { Clock } from './ports.ts';
+import type { Asker, Clock } from './ports.ts';
+
+/** Of the time of a check, what is kept for deciding when the facts are in, or given up: a fifth, and at most this many ms. */
+const KEPT = 0.2;
+const KEPT_MOST_MS = 100;
 
 /**
  * How long one check may go on: the earlier of its deadline and its cancellation, as one AbortSignal.
@@ -11,6 +15,10 @@ export class CallScope implements Disposable {
   readonly #deadline: number;
   #controller: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
+  readonly #factsUntil: number;
+  #facts: AbortController | undefined;
+  #factsTimer: NodeJS.Timeout | undefined;
+  #asker: Asker | undefined;
   #cancelled = false;
   #ended = false;
   /** The timer has spoken; it may do so a fraction of a millisecond before the clock says so. */
@@ -20,6 +28,7 @@ export class CallScope implements Disposable {
   constructor(clock: Clock, timeoutMs: number) {
     this.#clock = clock;
     this.#deadline = clock.monotonic() + timeoutMs;
+    this.#factsUntil = this.#deadline - Math.min(timeoutMs * KEPT, KEPT_MOST_MS);
   }
 
   /** The caller has gone. Calls that are answered are told so too, when nobody waits any more: then it means nothing. */
@@ -27,6 +36,7 @@ export class CallScope implements Disposable {
     if (this.#ended) return;
     this.#cancelled = true;
     this.#controller?.abort(new Error('cancelled'));
+    this.#facts?.abort(new Error('cancelled'));
   }
 
   /** The reason to stop now, if there is one. */
@@ -37,7 +47,7 @@ export class CallScope implements Disposable {
     return undefined;
   }
 
-  /** Aborts on deadline or cancellation. */
+  /** Aborts on deadline, the reason then being a `TimeoutError`, or on cancellation. */
   get signal(): AbortSignal {
     if (!this.#controller) {
       const controller = new AbortController();
@@ -46,14 +56,40 @@ export class CallScope implements Disposable {
       const remaining = Math.max(0, this.#deadline - this.#clock.monotonic());
       this.#timer = setTimeout(() => {
         this.#expired = true;
-        controller.abort(new Error('deadline exceeded'));
+        controller.abort(new DOMException('deadline exceeded', 'TimeoutError'));
       }, remaining);
     }
     return this.#controller.signal;
   }
 
+  /** Who waits for facts: until so long before the deadline that what it means that there are none can still be done. */
+  get facts(): Asker {
+    const signalOf = (): AbortSignal => this.#factsSignal();
+    return (this.#asker ??= {
+      get signal() {
+        return signalOf();
+      },
+    });
+  }
+
+  #factsSignal(): AbortSignal {
+    if (!this.#facts) {
+      const controller = new AbortController();
+      this.#facts = controller;
+      if (this.#cancelled) controller.abort(new Error('cancelled'));
+      const remaining = Math.max(0, this.#factsUntil - this.#clock.monotonic());
+      const message = 'did not answer in the time that the check has for it';
+      this.#factsTimer = setTimeout(
+        () => controller.abort(new DOMException(message, 'TimeoutError')),
+        remaining,
+      );
+    }
+    return this.#facts.signal;
+  }
+
   [Symbol.dispose](): void {
     this.#ended = true;
+    clearTimeout(this.#factsTimer);
     clearTimeout(this.#timer);
   }
 }

@@ -198,7 +198,7 @@ export class CedarChecker {
     return this.#guard(() => {
       const answer = this.#wasm.schemaToJsonWithResolvedTypes(text);
       return answer.type === 'success'
-        ? { json: answer.json as SchemaJson }
+        ? { json: answer.json }
         : { complaints: answer.errors.map(complaintOf) };
     });
   }

@@ -2,7 +2,6 @@ import type { CallScope } from './call-scope.ts';
 import { type CanonicalOptions, canonicalise } from './canonical.ts';
 import type { AccessRequest } from './access-request.ts';
 import { type Decision, type Refusal, denyFor, isRefusal, refuse } from './decision.ts';
-import { GROUP_TYPES } from './entities.ts';
 import type { EntityQuestion } from './entity-question.ts';
 import { messageOf, refusalOf } from './errors.ts';
 import type { AttributeSource, Clock, Observer, PolicySnapshotSource, Recorder } from './ports.ts';
@@ -51,7 +50,7 @@ export interface DecisionPoint {
 export function createDecisionPoint(parts: DecisionPointParts): DecisionPoint {
   const stages = {
     authenticate: createAuthenticate(parts),
-    gather: createGather({ ...parts, groupTypes: GROUP_TYPES }),
+    gather: createGather(parts),
     evaluate: createEvaluate(parts),
     conclude: createConclude(parts),
   };

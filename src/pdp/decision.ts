@@ -116,7 +116,7 @@ export class Refusal {
   readonly detail: string | undefined;
   readonly evidence: string | undefined;
   readonly cause: EvidenceCause | undefined;
-  /** Of a refusal by `authenticate`: for traces, records and metrics. */
+  /** Of a refusal of evidence: for traces, records and metrics. */
   readonly refused: RefusedEvidence | undefined;
 
   constructor(

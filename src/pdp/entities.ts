@@ -1,7 +1,7 @@
-import type { AttributeFact, AttributeRecord, AttributeSubject } from './attribute.ts';
+import type { AttributeRecord, AttributeSubject } from './attribute.ts';
 import { type CedarEntity, type CedarValue, type EntityUid, uidText } from './evaluation.ts';
 import type { WorkloadIdentity } from './identity.ts';
-import type { PolicySnapshot, Reads, RecordShape } from './policy-snapshot.ts';
+import type { PolicySnapshot, Reads, RecordShape, ValueType } from './policy-snapshot.ts';
 
 /** Names of the default namespace (docs/policies.md). */
 export const NAMESPACE = 'ZeroTrust';
@@ -91,24 +91,33 @@ export function fitRecord(
   reads: Reads,
 ): { [name: string]: CedarValue } {
   const kept: { [name: string]: CedarValue } = {};
-  for (const [name, field] of shape.fields) {
+  for (const [name, { required, type }] of shape.fields) {
     const value = Object.hasOwn(record, name) ? record[name] : undefined;
-    if (value === undefined || !(field.required || names === 'all' || names.has(name))) continue;
-    if (!field.record || !isRecord(value)) kept[name] = value;
-    else if (names === 'all') kept[name] = fitRecord(value, field.record, 'all', reads);
-    else kept[name] = fitNested(name, value, field.record, reads);
+    if (value === undefined || !(required || names === 'all' || names.has(name))) continue;
+    kept[name] = names === 'all' ? fitValue(value, type, 'all', reads) : fitNamed(name, value, type, reads);
   }
   return kept;
 }
 
-/** {@link fitRecord} for the nested record `name`: whole where policies use it whole, else what they read of it. */
-export function fitNested(
-  name: string,
-  value: { readonly [name: string]: CedarValue | undefined },
-  shape: RecordShape,
+/** The value of an attribute, reduced as {@link fitRecord} does: whole where policies use it whole, else what they read of it. */
+export function fitNamed(name: string, value: CedarValue, type: ValueType, reads: Reads): CedarValue {
+  return fitValue(value, type, reads.wholeAttributes.has(name) ? 'all' : reads.attributes, reads);
+}
+
+function fitValue(
+  value: CedarValue,
+  type: ValueType,
+  names: ReadonlySet<string> | 'all',
   reads: Reads,
-): { [name: string]: CedarValue } {
-  return fitRecord(value, shape, reads.wholeAttributes.has(name) ? 'all' : reads.attributes, reads);
+): CedarValue {
+  if (type.kind === 'record') return isRecord(value) ? fitRecord(value, type.shape, names, reads) : value;
+  if (type.kind !== 'set' || !Array.isArray(value) || !mayHoldRecords(type.element)) return value;
+  // A set is compared by its members, each as a whole.
+  return (value as readonly CedarValue[]).map((item) => fitValue(item, type.element, 'all', reads));
+}
+
+function mayHoldRecords({ kind }: ValueType): boolean {
+  return kind === 'record' || kind === 'set';
 }
 
 function isRecord(value: CedarValue): value is { readonly [name: string]: CedarValue } {
@@ -127,26 +136,11 @@ function referencesIn(value: CedarValue | undefined): EntityUid[] {
   return Object.values(value).flatMap((item) => referencesIn(item));
 }
 
-/** Facts about one party or object, merged; a later source does not overwrite an earlier one. */
-export function factsAbout(
-  facts: readonly AttributeFact[],
-  subject: AttributeSubject,
-  subjectId: string,
-): { readonly attributes: AttributeRecord; readonly groups: readonly EntityUid[] } {
-  const about = facts.filter((fact) => fact.subject === subject && fact.subjectId === subjectId);
-  const type = GROUP_TYPES[subject];
-  const groups = type === undefined ? [] : about.flatMap((fact) => fact.groups).map((id) => ({ type, id }));
-  return {
-    attributes: Object.assign({}, ...about.map((fact) => fact.attributes).reverse()) as AttributeRecord,
-    groups,
-  };
-}
-
 /** Adds a workload with the namespace and trust domain that it is in. */
 export function addWorkload(
   store: EntityStore,
   workload: WorkloadIdentity,
-  facts: ReturnType<typeof factsAbout> = { attributes: {}, groups: [] },
+  facts: { readonly attributes: AttributeRecord; readonly groups: readonly EntityUid[] },
 ): EntityUid {
   const { id, trustDomain, namespace, serviceAccount } = workload;
   const parents: EntityUid[] = [{ type: typeName('TrustDomain'), id: trustDomain }, ...facts.groups];

@@ -1,6 +1,5 @@
 import type { CallScope } from './call-scope.ts';
 import { type Decision, type Refusal, isRefusal } from './decision.ts';
-import { GROUP_TYPES } from './entities.ts';
 import type { AttributeSource, PolicySnapshotSource } from './ports.ts';
 import { bind } from './stages/bind.ts';
 import { type Concluding, createConclude } from './stages/conclude.ts';
@@ -23,7 +22,7 @@ export interface Evaluator {
 
 /** Makes an evaluator. */
 export function createEvaluator(parts: EvaluatorParts): Evaluator {
-  const gather = createGather({ ...parts, groupTypes: GROUP_TYPES });
+  const gather = createGather(parts);
   const evaluate = createEvaluate(parts);
   return {
     async evaluate(authenticated, scope) {

@@ -112,6 +112,8 @@ export interface DeviceIdentity {
   readonly id: string;
   /** How the id was proven. */
   readonly evidence: 'token_claim' | 'assertion' | 'bound_assertion';
+  /** Unix ms at which the proof was issued, where it says so. */
+  readonly issuedAt?: number;
   /** Posture from a signed assertion, in the neutral schema. */
   readonly posture?: AttributeRecord;
   /** Unix ms; of the posture. */
@@ -133,13 +135,14 @@ export interface Identities extends Workloads {
 /** What was proven of a request before evidence of it was refused. Not {@link Identities}: nobody was authenticated by it. */
 export interface ProvenBefore extends Workloads {
   readonly user?: UserIdentity;
+  readonly device?: DeviceIdentity;
   readonly tokenState: TokenState;
 }
 
-/** Evidence that `authenticate` refused. */
+/** Evidence that was refused. */
 export interface RefusedEvidence {
-  /** Whom it was about: `token` is a user's; a workload's own token is about a workload. */
-  readonly kind: 'workload' | 'token' | 'device';
+  /** Whom it was about: `token` is a user's; a workload's own token is about a workload; `asserted`: whom the caller only names. */
+  readonly kind: 'workload' | 'token' | 'device' | 'asserted';
   /** Absent where nothing was: the evidence about workloads comes first. */
   readonly proven?: ProvenBefore;
 }

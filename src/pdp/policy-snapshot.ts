@@ -30,13 +30,27 @@ export interface Reads {
 /** The declared attributes of a record, an entity type or an action's context. */
 export interface RecordShape {
   readonly fields: ReadonlyMap<string, FieldShape>;
+  /** Names of the fields that have a maximum age, or hold one that has; absent: there is none. */
+  readonly ageing?: ReadonlySet<string>;
 }
 
-/** One declared attribute. `record` is there for nested records only. */
+/** One declared attribute. */
 export interface FieldShape {
   readonly required: boolean;
-  readonly record?: RecordShape;
+  readonly type: ValueType;
+  /** What was observed longer ago than so many ms counts as missing; from `@max_age`. */
+  readonly maxAgeMs?: number;
 }
+
+/** A declared type, with the names of types resolved. */
+export type ValueType =
+  | { readonly kind: 'string' | 'long' | 'bool' }
+  | { readonly kind: 'set'; readonly element: ValueType }
+  | { readonly kind: 'record'; readonly shape: RecordShape }
+  /** `ids`: the only ones, where the entity type is an enumeration. */
+  | { readonly kind: 'entity'; readonly type: string; readonly ids?: ReadonlySet<string> }
+  /** `ipaddr`, `decimal`, `datetime` or `duration`. */
+  | { readonly kind: 'extension'; readonly name: string };
 
 /** A declared entity type. */
 export interface EntityShape extends RecordShape {

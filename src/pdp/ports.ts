@@ -46,7 +46,7 @@ export interface AttributeSource {
   readonly gives: readonly string[];
   /** Its `absent` answers are not worth a line in a record. */
   readonly quiet?: true;
-  /** What a failure to answer means for what it gives. */
+  /** What it means for what it gives that it does not answer, or answers what is wrong or too old. */
   readonly onFailure: OnFailure;
   /** The same for single attributes (`groups` among them), before `onFailure`. */
   readonly onFailureOf?: ReadonlyMap<string, OnFailure>;
@@ -58,7 +58,10 @@ export interface AttributeSource {
 
 /** Who waits for an answer. */
 export interface Asker {
-  /** Aborts when nobody waits any more. Made when it is first read, which costs: read it only to wait. */
+  /**
+   * Aborts when nobody waits any more; where time has run out, the reason is a `TimeoutError`. Made when it is first read, which costs: read it
+   * only to wait.
+   */
   readonly signal: AbortSignal;
 }
 

@@ -1,5 +1,5 @@
 import { type DenyReason, type EvidenceCause, FAULT_REASONS, Refusal } from './decision.ts';
-import type { RefusedEvidence, TokenState } from './identity.ts';
+import type { Identities, RefusedEvidence, TokenState } from './identity.ts';
 import type { DecisionTrace } from './trace.ts';
 
 /**
@@ -61,6 +61,13 @@ export function refuseEvidence(refusal: Refusal, refused: RefusedEvidence): Refu
   const cause = refusal.cause ?? causeOf(reason);
   const about = { ...(evidence !== undefined && { evidence }), ...(cause && { cause }) };
   return new Refusal(reason, detail, about, refused);
+}
+
+/** The refusal of somebody who has been revoked, together with all that was proven: that they are who they say was never in doubt. */
+export function refuseRevoked(refusal: Refusal, identities: Identities): Refusal {
+  const tokenState = refusal.refusal === 'token_revoked' ? 'invalid' : identities.tokenState;
+  const { kind = 'workload' } = refusal.refused ?? {};
+  return refuseEvidence(refusal, { kind, proven: { ...identities, tokenState } });
 }
 
 /** The state of a token that was refused: `unverifiable` is one that we could not check, which says nothing about the token. */

@@ -1,7 +1,9 @@
 import type { BindingMatch } from './bindings/binding.ts';
 import type { BindingTable } from './bindings/binding-table.ts';
 import { type Refusal, refuse } from './decision.ts';
-import type { Authentication, Received } from './trace.ts';
+import { typeName } from './entities.ts';
+import type { EntityUid } from './evaluation.ts';
+import type { Asked, Authentication, Received } from './trace.ts';
 
 /**
  * The binding that a request meets. `undefined`: none, and the default binding applies. A refusal where the request could be read
@@ -24,3 +26,13 @@ export function matchRoute(
     extension: (name) => request.contextExtensions.get(name),
   });
 }
+
+/** The action that a question is about: the one that it names, that of its binding, else its HTTP method. */
+export function actionOf(
+  { asked, canonical }: Pick<Received, 'asked' | 'canonical'> | Pick<Asked, 'asked' | 'canonical'>,
+  route: BindingMatch | undefined,
+): EntityUid {
+  return asked ? asked.action : (route?.action ?? { type: ACTION, id: canonical.method });
+}
+
+const ACTION = typeName('Action');

@@ -1,15 +1,21 @@
-import type { EntityShape, RecordShape } from './policy-snapshot.ts';
+import type { EntityShape, FieldShape, RecordShape, ValueType } from './policy-snapshot.ts';
 import { uidText } from './evaluation.ts';
+import { MAX_AGE, parseMaxAge } from './max-age.ts';
 
 /** The parts of Cedar's JSON schema format (with resolved types) that we read. */
 export interface SchemaJson {
-  readonly [namespace: string]: {
+  readonly [namespace: string]: Annotated & {
     readonly commonTypes?: { readonly [name: string]: SchemaType };
     readonly entityTypes: {
-      readonly [name: string]: { readonly memberOfTypes?: readonly string[]; readonly shape?: SchemaType };
+      readonly [name: string]: Annotated & {
+        readonly memberOfTypes?: readonly string[];
+        readonly shape?: SchemaType;
+        /** The ids of an enumeration. */
+        readonly enum?: readonly string[];
+      };
     };
     readonly actions: {
-      readonly [name: string]: {
+      readonly [name: string]: Annotated & {
         readonly memberOf?: readonly { readonly id: string; readonly type?: string }[];
         readonly appliesTo?: {
           readonly principalTypes: readonly string[];
@@ -21,9 +27,17 @@ export interface SchemaJson {
   };
 }
 
-interface SchemaType {
+/** What may carry annotations; one without a value has the empty text. */
+export interface Annotated {
+  readonly annotations?: { readonly [name: string]: string };
+}
+
+/** A type as Cedar's JSON schema format has it. */
+export interface SchemaType extends Annotated {
   readonly type: string;
   readonly element?: SchemaType;
+  /** Of `Entity`: the entity type. Of `Extension`: the extension type. */
+  readonly name?: string;
   readonly attributes?: { readonly [name: string]: SchemaType & { readonly required?: boolean } };
 }
 
@@ -35,11 +49,6 @@ export interface SchemaShapes {
   readonly appliesTo: ReadonlyMap<string, ActionScope>;
   /** The groups that an action is in, directly or not, as uid texts, by action uid text. */
   readonly actionAncestors: ReadonlyMap<string, readonly string[]>;
-  /**
-   * The types of the attributes, by entity type and attribute name: `String`, `Long`, `Bool`, `Set<…>` of these, or the type's
-   * own word.
-   */
-  readonly attributeTypes: ReadonlyMap<string, ReadonlyMap<string, string>>;
 }
 
 /** The entity types that an action applies to. */
@@ -48,60 +57,110 @@ export interface ActionScope {
   readonly resourceTypes: ReadonlySet<string>;
 }
 
-/** Reads the declared shapes out of a schema; record types that are named are followed. */
+/** Reads the declared shapes out of a schema; types that are named are followed. */
 export function schemaShapes(schema: SchemaJson): SchemaShapes {
-  const common = new Map<string, SchemaType>();
-  for (const [namespace, definition] of Object.entries(schema)) {
-    for (const [name, type] of Object.entries(definition.commonTypes ?? {}))
-      common.set(qualified(namespace, name), type);
-  }
+  const types = new SchemaTypes(schema);
   const entities = new Map<string, EntityShape>();
   const contexts = new Map<string, RecordShape>();
   const appliesToByAction = new Map<string, ActionScope>();
-  const attributeTypes = new Map<string, ReadonlyMap<string, string>>();
   for (const [namespace, definition] of Object.entries(schema)) {
     for (const [name, entity] of Object.entries(definition.entityTypes)) {
-      const shape = recordShape(entity.shape, common) ?? EMPTY;
-      entities.set(qualified(namespace, name), { ...shape, parentTypes: new Set(entity.memberOfTypes) });
-      attributeTypes.set(qualified(namespace, name), typeWords(entity.shape, common));
+      const parentTypes = new Set(entity.memberOfTypes);
+      entities.set(qualified(namespace, name), { ...types.record(entity.shape), parentTypes });
     }
     for (const [id, { appliesTo }] of Object.entries(definition.actions)) {
       if (!appliesTo || appliesTo.principalTypes.length === 0 || appliesTo.resourceTypes.length === 0)
         continue;
       const action = uidText({ type: qualified(namespace, 'Action'), id });
-      contexts.set(action, recordShape(appliesTo.context, common) ?? EMPTY);
+      contexts.set(action, types.record(appliesTo.context));
       appliesToByAction.set(action, {
         principalTypes: new Set(appliesTo.principalTypes),
         resourceTypes: new Set(appliesTo.resourceTypes),
       });
     }
   }
-  return {
-    entities,
-    contexts,
-    appliesTo: appliesToByAction,
-    actionAncestors: actionAncestors(schema),
-    attributeTypes,
-  };
+  return { entities, contexts, appliesTo: appliesToByAction, actionAncestors: actionAncestors(schema) };
 }
 
-const EMPTY: RecordShape = { fields: new Map() };
+/** The types that a schema names, by their whole names. */
+export function commonTypesOf(schema: SchemaJson): ReadonlyMap<string, SchemaType> {
+  const common = new Map<string, SchemaType>();
+  for (const [namespace, { commonTypes = {} }] of Object.entries(schema)) {
+    for (const [name, type] of Object.entries(commonTypes)) common.set(qualified(namespace, name), type);
+  }
+  return common;
+}
 
 function qualified(namespace: string, name: string): string {
   return namespace === '' ? name : `${namespace}::${name}`;
 }
 
-function recordShape(
-  type: SchemaType | undefined,
-  common: ReadonlyMap<string, SchemaType>,
-): RecordShape | undefined {
-  if (type === undefined) return undefined;
-  if (type.type !== 'Record') return recordShape(common.get(type.type), common);
-  const fields = Object.entries(type.attributes ?? {}).map(([name, field]) => {
-    const record = recordShape(field, common);
-    return [name, { required: field.required !== false, ...(record && { record }) }] as const;
-  });
-  return { fields: new Map(fields) };
+const EMPTY: RecordShape = { fields: new Map() };
+const PRIMITIVES: { readonly [word: string]: ValueType } = {
+  String: { kind: 'string' },
+  Long: { kind: 'long' },
+  Bool: { kind: 'bool' },
+  // What Cedar's own formatter of schemas writes.
+  Boolean: { kind: 'bool' },
+};
+
+/** The types of one schema, by the names that its parts call them by. */
+class SchemaTypes {
+  readonly #common: ReadonlyMap<string, SchemaType>;
+  readonly #enumerations = new Map<string, ReadonlySet<string>>();
+
+  constructor(schema: SchemaJson) {
+    this.#common = commonTypesOf(schema);
+    for (const [namespace, { entityTypes }] of Object.entries(schema)) {
+      for (const [name, { enum: ids }] of Object.entries(entityTypes))
+        if (ids) this.#enumerations.set(qualified(namespace, name), new Set(ids));
+    }
+  }
+
+  record(type: SchemaType | undefined): RecordShape {
+    const value = type && this.#valueType(type);
+    return value?.kind === 'record' ? value.shape : EMPTY;
+  }
+
+  #valueType(type: SchemaType): ValueType {
+    const named = this.#common.get(type.type);
+    if (named) return this.#valueType(named);
+    const word = type.type.replace(/^__cedar::/, '');
+    if (word === 'Record') return { kind: 'record', shape: this.#recordShape(type) };
+    if (word === 'Set' && type.element) return { kind: 'set', element: this.#valueType(type.element) };
+    if (word === 'Entity') return this.#entityType(type.name ?? '');
+    return PRIMITIVES[word] ?? { kind: 'extension', name: type.name ?? word };
+  }
+
+  #entityType(type: string): ValueType {
+    const ids = this.#enumerations.get(type);
+    return { kind: 'entity', type, ...(ids && { ids }) };
+  }
+
+  #recordShape({ attributes = {} }: SchemaType): RecordShape {
+    const fields = new Map<string, FieldShape>();
+    const ageing = new Set<string>();
+    for (const [name, declared] of Object.entries(attributes)) {
+      const field = this.#field(declared);
+      fields.set(name, field);
+      if (field.maxAgeMs !== undefined || holdsAges(field.type)) ageing.add(name);
+    }
+    return { fields, ...(ageing.size > 0 && { ageing }) };
+  }
+
+  #field(declared: SchemaType & { readonly required?: boolean }): FieldShape {
+    const maxAgeMs = parseMaxAge(declared.annotations?.[MAX_AGE]);
+    return {
+      required: declared.required !== false,
+      type: this.#valueType(declared),
+      ...(maxAgeMs !== undefined && { maxAgeMs }),
+    };
+  }
+}
+
+function holdsAges(type: ValueType): boolean {
+  if (type.kind === 'set') return holdsAges(type.element);
+  return type.kind === 'record' && type.shape.ageing !== undefined;
 }
 
 function actionAncestors(schema: SchemaJson): Map<string, readonly string[]> {
@@ -124,22 +183,4 @@ function closure(start: string, edges: ReadonlyMap<string, readonly string[]>): 
   // A set grows while it is walked.
   for (const at of seen) for (const next of edges.get(at) ?? []) seen.add(next);
   return seen;
-}
-
-function typeWords(
-  shape: SchemaType | undefined,
-  common: ReadonlyMap<string, SchemaType>,
-): ReadonlyMap<string, string> {
-  if (shape === undefined) return new Map();
-  if (shape.type !== 'Record') return typeWords(common.get(shape.type), common);
-  return new Map(
-    Object.entries(shape.attributes ?? {}).map(([name, type]) => [name, typeWord(type, common)]),
-  );
-}
-
-function typeWord(type: SchemaType, common: ReadonlyMap<string, SchemaType>): string {
-  const named = common.get(type.type);
-  if (named) return typeWord(named, common);
-  if (type.type === 'Set' && type.element) return `Set<${typeWord(type.element, common)}>`;
-  return type.type.replace(/^__cedar::/, '');
 }

@@ -23,7 +23,7 @@ export interface ShutOff extends Effect {
   readonly until?: number;
 }
 
-/** Ends a {@link ShutOff} of the same subjects that began earlier. What was void stays void. */
+/** Ends a {@link ShutOff} of the same subjects, by the same source, that began earlier; an administrator ends those of all. What was void stays void. */
 export interface Restore extends Effect {
   readonly effect: 'restore';
   readonly subjects: readonly SubjectRef[];
@@ -34,6 +34,8 @@ export interface AttributesChanged extends Effect {
   readonly effect: 'attributes';
   readonly subject: SubjectRef & { readonly kind: 'user' | 'device' };
   readonly attributes: AttributeRecord;
+  /** A policy may permit more by it than before. */
+  readonly loosens?: true;
 }
 
 /** What the tokens of a user that were issued before `at` would say today: mapped claims by attribute name, and groups where they changed. */
@@ -47,11 +49,22 @@ export interface ClaimsChanged extends Effect {
 /** What a security event, or an administrator, brings about. */
 export type SecurityEffect = VoidBefore | ShutOff | Restore | AttributesChanged | ClaimsChanged;
 
+/** The security event that says so. */
+export interface EventOrigin {
+  /** Name of the stream that it came on. */
+  readonly stream: string;
+  /** Short name of its type. */
+  readonly event: string;
+  /** `jti` of its SET, of at most 255 characters. */
+  readonly id: string;
+}
+
 /** Puts the effects of security events in force on every replica. */
 export interface SecurityEffects {
   /**
    * Resolves when the effects are as durable as configured. Applying one twice, or an older one late, changes nothing. Rejects with `PdpError`
-   * `state_unavailable` where they may not have been taken.
+   * `state_unavailable` where they may not have been taken, and `audit_unavailable` where that cannot be recorded. `event`: for the records, where one
+   * says so.
    */
-  apply(effects: readonly SecurityEffect[]): Promise<void>;
+  apply(effects: readonly SecurityEffect[], event?: EventOrigin): Promise<void>;
 }

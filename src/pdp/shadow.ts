@@ -1,4 +1,4 @@
-import type { AttributeFact, AttributeOmission } from './attribute.ts';
+import type { AttributeAnswer, AttributeFact, AttributeOmission } from './attribute.ts';
 import { CallScope } from './call-scope.ts';
 import { type Decision, FAULT_REASONS, type Refusal, denyFor, isRefusal } from './decision.ts';
 import { decisionId } from './decision-id.ts';
@@ -203,20 +203,33 @@ interface Known {
  * come from the policies alone, and information points are not asked everything twice.
  */
 function rememberingSource(source: AttributeSource, known: () => Known): AttributeSource {
-  const { name, subject, gives, onFailure } = source;
+  const { name, subject, gives, quiet, onFailure, onFailureOf } = source;
+  const remembered = (subjectId: string): AttributeFact | undefined =>
+    known().facts?.find((one) => one.source === name && one.subjectId === subjectId);
   return {
     name,
     subject,
     gives,
     onFailure,
-    lookup(subjectId, asker) {
-      const { facts = [], omissions = [] } = known();
-      const isIt = (one: { source: string; subjectId: string }) =>
-        one.source === name && one.subjectId === subjectId;
-      const omission = omissions.find(isIt);
+    ...(quiet && { quiet }),
+    ...(onFailureOf && { onFailureOf }),
+    lookup(subjectId, asker, stale) {
+      const isIt = (one: AttributeOmission) => one.source === name && one.subjectId === subjectId;
+      const omission = known().omissions?.find(isIt);
       // The stage puts the name before what it catches.
       if (omission) throw new Error(omission.detail.replace(`${name}: `, ''));
-      return facts.find(isIt) ?? source.lookup(subjectId, asker);
+      const fact = remembered(subjectId);
+      if (fact?.failure !== undefined) throw new Error(fact.failure);
+      return fact && (stale || !fact.stale) ? answerOf(fact) : source.lookup(subjectId, asker, stale);
+    },
+    lastKnown(subjectId) {
+      const fact = remembered(subjectId);
+      return fact ? answerOf(fact) : source.lastKnown?.(subjectId);
     },
   };
+}
+
+/** What the source said, without what became of it: that is for the policies of the candidate, and their schema. */
+function answerOf({ leftOut: _left, failure: _why, ...answer }: AttributeFact): AttributeAnswer {
+  return answer;
 }

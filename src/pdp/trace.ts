@@ -1,5 +1,5 @@
 import type { AccessRequest, Pep, Surface, TraceContext } from './access-request.ts';
-import type { AttributeFact, AttributeOmission } from './attribute.ts';
+import type { AttributeFact, AttributeOmission, LeftOutAttributes } from './attribute.ts';
 import type { BindingMatch } from './bindings/binding.ts';
 import type { CanonicalRequest } from './canonical.ts';
 import type { Decision } from './decision.ts';
@@ -68,6 +68,8 @@ export type Authenticated = (Received | Asked) & Authentication;
 export interface Information {
   readonly facts: readonly AttributeFact[];
   readonly omissions: readonly AttributeOmission[];
+  /** Unix ms until which it holds that quiet sources do not know the subjects. */
+  readonly silentUntil: number;
   readonly snapshot: PolicySnapshot;
   /** The binding that the request met; absent: the default binding. */
   readonly route?: BindingMatch;
@@ -81,6 +83,8 @@ export interface Terms {
   readonly cedar: CedarRequest;
   /** Unix ms at which the first of the inputs goes stale. */
   readonly inputsValidUntil: number;
+  /** What of the device's asserted posture is not used. */
+  readonly postureLeftOut?: LeftOutAttributes;
 }
 
 /** After `bind`. */
@@ -116,7 +120,7 @@ export interface Reached
  */
 export interface DecisionTrace extends Reached {
   readonly decision: Decision;
-  /** Present where `authenticate` refused evidence: there are no `identities` then. */
+  /** Present where evidence was refused. There are no `identities` then, unless it was revoked while information points were asked. */
   readonly refused?: RefusedEvidence;
   /** False where nobody acts on the decision: it was made in shadow. Absent: it is what was answered. */
   readonly enforced?: false;

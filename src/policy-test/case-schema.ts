@@ -40,19 +40,27 @@ const subject = z
   .string()
   .regex(
     /^[a-z][a-z0-9_-]*$/,
-    "must be user, device, workload, or the name that a binding's resource.pip gives",
+    "must be user, device, workload, ip, or the name that a binding's resource.pip gives",
   );
+
+const onFailure = z.enum(['deny', 'omit', 'last_known']);
 
 const FactSchema = z.strictObject({
   source: z.string().min(1),
   subject,
-  /** `down`: the source fails to answer. */
-  state: z.enum(['found', 'absent', 'down']).default('found'),
-  on_failure: z.enum(['deny', 'omit']).default('deny'),
+  /** `down`: the source fails to answer; `stale`: it does, and what stands here is what it said last. */
+  state: z.enum(['found', 'absent', 'down', 'stale']).default('found'),
+  on_failure: onFailure.default('deny'),
+  /** The same for single attributes. */
+  on_failure_by_attribute: z.record(z.string(), onFailure).default({}),
   attributes: facts.default({}),
   groups: z.array(z.string().min(1)).default([]),
   age_s: z.number().min(0).default(0),
   fresh_s: z.number().min(0).default(30),
+  /** Whether the source says when it observed. */
+  stated: z.boolean().default(true),
+  /** A security event said so. */
+  event: z.boolean().default(false),
 });
 
 const FactsFileSchema = z.strictObject({

@@ -4,6 +4,7 @@ import { createDecisionPoint } from '../pdp/decide.ts';
 import { type Refusal, refuse } from '../pdp/decision.ts';
 import { HeaderFields } from '../pdp/header-fields.ts';
 import type { DeviceIdentity, UserIdentity } from '../pdp/identity.ts';
+import { NO_REVOCATIONS } from '../pdp/no-revocations.ts';
 import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
 import type { Clock, DecisionCache, WorkloadAuthenticator } from '../pdp/ports.ts';
 import type { DecisionTrace } from '../pdp/trace.ts';
@@ -42,6 +43,7 @@ export async function decideCase(
     device: { authenticate: () => Promise.resolve(device) },
     snapshots: { current: () => snapshot },
     sources: givenSources(test, now),
+    revocations: NO_REVOCATIONS,
     cache: NO_CACHE,
     maxAgeMs: 0,
     acceptsTokens: given.accepts_tokens ?? true,

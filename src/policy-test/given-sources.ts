@@ -22,18 +22,41 @@ export function givenSources(test: RequestCase, now: number): AttributeSource[] 
 
 function factSource(test: RequestCase, fact: GivenFact, now: number): AttributeSource {
   const attributes = recordOf(test, fact.attributes, `facts of '${fact.source}'`);
-  const { state, groups } = fact;
+  const { state, on_failure_by_attribute: byAttribute } = fact;
+  const answer = answerOf(fact, attributes, now);
   return {
     name: fact.source,
     subject: fact.subject,
-    // A source that is down is asked for whatever it might have given.
-    gives: [...Object.keys(attributes), ...(groups.length > 0 || state !== 'found' ? ['groups'] : [])],
+    gives: givenNames(fact, attributes),
     onFailure: fact.on_failure,
-    lookup() {
-      if (state === 'down') throw new Error('the source is down');
-      const found = state === 'found' ? { status: state, attributes, groups } : ABSENT;
-      return { ...found, observedAt: now - fact.age_s * 1000, freshUntil: now + fact.fresh_s * 1000 };
+    onFailureOf: new Map(Object.entries(byAttribute)),
+    lookup(_subjectId, _asker, stale) {
+      if (state === 'down' || (state === 'stale' && !stale)) throw new Error('the source is down');
+      return answer;
     },
+    lastKnown: () => (state === 'stale' ? answer : undefined),
+  };
+}
+
+/** A source that is down is asked for whatever it might have given. */
+function givenNames(
+  { state, groups, on_failure_by_attribute: byAttribute }: GivenFact,
+  attributes: AttributeRecord,
+): readonly string[] {
+  const hasGroups = groups.length > 0 || state === 'absent' || state === 'down';
+  const names = [...Object.keys(attributes), ...Object.keys(byAttribute), ...(hasGroups ? ['groups'] : [])];
+  return [...new Set(names)];
+}
+
+function answerOf(fact: GivenFact, attributes: AttributeRecord, now: number): AttributeAnswer {
+  const { state, groups, stated, event } = fact;
+  return {
+    ...(state === 'absent' ? ABSENT : { status: 'found', attributes, groups }),
+    observedAt: now - fact.age_s * 1000,
+    freshUntil: now + fact.fresh_s * 1000,
+    ...(!stated && { assumed: true }),
+    ...(event && { event: true }),
+    ...(state === 'stale' && { stale: true }),
   };
 }
 

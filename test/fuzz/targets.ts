@@ -15,4 +15,5 @@ export const TARGETS: Readonly<Record<string, () => Promise<FuzzTarget>>> = {
   'x509-leaf': async () => (await import('./targets/x509-leaf.ts')).x509LeafTarget(),
   'client-cert': async () => (await import('./targets/client-cert.ts')).clientCertTarget(),
   dpop: async () => (await import('./targets/dpop.ts')).dpopTarget(),
+  'security-event': async () => (await import('./targets/security-event.ts')).securityEventTarget(),
 };

@@ -28,6 +28,8 @@ export interface StartRedisOptions {
   readonly port?: number;
   /** Password that the new server demands. */
   readonly password?: string;
+  /** More of its command line. */
+  readonly flags?: readonly string[];
 }
 
 /**
@@ -36,28 +38,36 @@ export interface StartRedisOptions {
  */
 export async function startRedis(options: StartRedisOptions = {}): Promise<TestRedis> {
   const shared = process.env['PDP_TEST_REDIS_URL'];
-  const canShare = options.exclusive !== true && options.password === undefined;
+  const canShare = options.exclusive !== true && options.password === undefined && !options.flags;
   if (shared !== undefined && shared !== '' && canShare) return await useRedis(shared);
-  const program = findRedisServer();
-  if (program === undefined) {
-    throw new Error('these tests need a real Redis: install redis-server, or set PDP_TEST_REDIS_URL');
-  }
   const port = options.port ?? (await freePort());
   const flags = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   if (options.password !== undefined) flags.push('--requirepass', options.password);
-  const child = spawn(program.command, flags, {
-    stdio: 'ignore',
-    cwd: '/',
-    env: { ...process.env, ...program.env },
-  });
-  // A run that ends in the middle of a test must not leave the server behind.
-  process.once('exit', () => child.kill('SIGKILL'));
+  const child = spawnRedis([...flags, ...(options.flags ?? [])]);
   try {
     return await useRedis(`redis://127.0.0.1:${port}`, { child, password: options.password });
   } catch (error) {
     await stopProcess(child);
     throw error;
   }
+}
+
+/** Starts a server with this command line. */
+export function spawnRedis(flags: readonly string[]): ChildProcess {
+  const program = findRedisServer();
+  if (program === undefined) {
+    throw new Error('these tests need a real Redis: install redis-server, or set PDP_TEST_REDIS_URL');
+  }
+  const child = spawn(program.command, flags, {
+    stdio: 'ignore',
+    cwd: '/',
+    env: { ...process.env, ...program.env },
+  });
+  // A run that ends in the middle of a test must not leave the server behind.
+  const end = (): void => void child.kill('SIGKILL');
+  process.once('exit', end);
+  child.once('exit', () => process.off('exit', end));
+  return child;
 }
 
 interface OwnServer {

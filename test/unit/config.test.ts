@@ -470,6 +470,11 @@ describe('the environment', () => {
         JSON.stringify([PIP]),
         expect.arrayContaining([expect.objectContaining({ name: 'directory' })]),
       ];
+    if (key === 'event_streams')
+      return [
+        '[{name: idp, issuer: "https://idp", audiences: [pdp], delivery: {kind: push}}]',
+        [expect.objectContaining({ name: 'idp' })],
+      ];
     if (key === 'check.callers')
       return [
         '[{allow: [spiffe://a/b]}]',
@@ -492,6 +497,17 @@ describe('the environment', () => {
         '{kind: memory, max_entries: 7, max_per_key: 3}',
         { kind: 'memory', max_entries: 7, max_per_key: 3 },
       ];
+    if (key === 'shared_state')
+      return [
+        '{kind: embedded, max_entries: 7, timeout_ms: 3}',
+        { kind: 'embedded', max_entries: 7, timeout_ms: 3 },
+      ];
+    if (key === 'revocation.max_lag_ms') return ['3000', 3000];
+    if (key === 'revocation.admins') return ['[spiffe://a/b]', ['spiffe://a/b']];
+    if (key === 'grants.scopes')
+      return [JSON.stringify([SCOPE]), [expect.objectContaining({ name: 'orders' })]];
+    if (key.startsWith('grants.') && /user|day$/.test(key)) return ['7', 7];
+    if (key === 'grants.keep_s') return ['99999', 99_999];
     if (key.endsWith('address')) return ['127.0.0.1:7', '127.0.0.1:7'];
     if (key.startsWith('workloads.') && node.type === 'array') return ['[spiffe://a/d]', ['spiffe://a/d']];
     if (key.endsWith('.allow')) return ['[spiffe://a/b]', ['spiffe://a/b']];
@@ -519,8 +535,17 @@ describe('the environment', () => {
     jwt_svid: { audiences: ['pdp'] },
   };
 
+  const SCOPE = {
+    name: 'orders',
+    max_s: 60,
+    requesters: { groups: ['staff'] },
+    approvers: { groups: ['leads'] },
+  };
+
   /** A file in which the setting has its place, whatever else must then be there. */
   function fileFor([group, kind, inner]: readonly string[]): object {
+    if (group === 'grants') return { ...base, issuers: [ISSUER], grants: { scopes: [SCOPE] } };
+    if (kind === 'admins') return { ...mutual({}), ops: { plaintext: false } };
     if (kind === 'allow') return { ...mutual({}), [group ?? '']: { plaintext: false } };
     if (kind === 'callers' || (kind === 'explain' && inner === 'allow')) return mutual({});
     if (group === 'check' && kind === 'pips') return { ...base, pips: [{ ...PIP, subject: 'c' }] };

@@ -47,6 +47,7 @@ function partsOf(): DecisionPointParts {
     device: { authenticate: () => Promise.resolve(undefined) },
     snapshots: { current: () => snapshot },
     sources: [{ name: 'facts', subject: 'workload', gives: [], onFailure: 'deny', lookup: never }],
+    revocations: { refusal: never, revised: never, isCurrent: never },
     cache: createDecisionCache(1024),
     maxAgeMs: 0,
     acceptsTokens: true,

@@ -55,9 +55,9 @@ function createApp(parts: HttpServerParts): FastifyInstance {
     if (refusal) return sendProblem(reply, 403, refusal.detail);
   });
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, 404));
-  app.setErrorHandler<FastifyError>((error, _request, reply) => {
+  app.setErrorHandler<FastifyError>((error, request, reply) => {
     const status = error.statusCode ?? 500;
-    if (status < 500) return sendProblem(reply, status, wordsOf(error, parts.maxBodyBytes));
+    if (status < 500) return sendProblem(reply, status, wordsOf(error, request.routeOptions.bodyLimit));
     parts.log.error({ err: error }, 'an HTTP request failed in a way that it should not');
     return sendProblem(reply, 500);
   });

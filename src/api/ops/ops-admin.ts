@@ -33,19 +33,27 @@ const MIN_TOKEN_LENGTH = 32;
  */
 export function openGate(tokenFile: string | undefined, onLoopback: boolean): Gate {
   if (tokenFile === undefined) return closedGate(onLoopback);
+  const check = openTokenCheck(tokenFile);
+  return {
+    mayChange: (request) => check(request, false),
+    mayRead: (request) => check(request, true),
+  };
+}
+
+/** Throws an {@link OpsRefusal} where a request does not come with the admin token. `basic`: the password of `Basic` will do. */
+export type TokenCheck = (request: IncomingMessage, basic: boolean) => void;
+
+/** Makes the check of the token in a file, as {@link openGate} says. */
+export function openTokenCheck(tokenFile: string): TokenCheck {
   const problem = tokenProblem(readToken(tokenFile));
   if (problem !== undefined)
     throw new InputError('the admin token cannot be used:', [{ where: tokenFile, message: problem }]);
-  const check = (request: IncomingMessage, basic: boolean): void => {
+  return (request, basic) => {
     const given = credentialOf(request, basic);
     if (given === undefined) throw unauthenticated(basic);
     const token = readToken(tokenFile);
     if (token === undefined || tokenProblem(token) !== undefined || !equal(given, token))
       throw new OpsRefusal(403, 'this is not the admin token');
-  };
-  return {
-    mayChange: (request) => check(request, false),
-    mayRead: (request) => check(request, true),
   };
 }
 
@@ -103,7 +111,7 @@ const MAX_BODY_BYTES = 1024;
 
 /** The digest that a body `{"digest": "sha256:…"}` names; an empty body names none. Throws an {@link OpsRefusal} for any other. */
 export async function readDigest(request: IncomingMessage): Promise<string | undefined> {
-  const text = await readBody(request);
+  const text = await readBody(request, MAX_BODY_BYTES);
   if (text.trim() === '') return undefined;
   const digest = digestIn(text);
   if (digest !== null) return digest;
@@ -123,13 +131,14 @@ function digestIn(text: string): string | undefined | null {
   }
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+/** The body of a request as text. Throws an {@link OpsRefusal} for one that is longer than `maxBytes`. */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_BODY_BYTES)
-      throw new OpsRefusal(413, `the body is larger than ${MAX_BODY_BYTES} bytes`, { connection: 'close' });
+    if (size > maxBytes)
+      throw new OpsRefusal(413, `the body is larger than ${maxBytes} bytes`, { connection: 'close' });
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
@@ -138,9 +147,10 @@ async function readBody(request: IncomingMessage): Promise<string> {
 const STATUS_OF_FAULT: Readonly<Record<string, number>> = {
   policies_unavailable: 409,
   audit_unavailable: 503,
+  state_unavailable: 503,
 };
 
-/** What a fault of a rollout comes to: 409 where the slots are not as they would have to be, 503 and 500 where we cannot. */
-export function rolloutRefusal({ reason, message }: PdpError): OpsRefusal {
+/** What a fault comes to: 409 where the slots of policies are not as they would have to be, 503 and 500 where we cannot. */
+export function faultRefusal({ reason, message }: PdpError): OpsRefusal {
   return new OpsRefusal(STATUS_OF_FAULT[reason] ?? 500, message);
 }

@@ -1,6 +1,7 @@
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { ShadowReport } from '../../pdp/shadow-report.ts';
 import { PdpError } from '../../pdp/errors.ts';
+import type { Pep } from '../../pdp/access-request.ts';
 import type { Clock } from '../../pdp/ports.ts';
 import { callerOn } from '../caller.ts';
 import {
@@ -9,7 +10,8 @@ import {
   type HttpListenerOptions,
   startHttpListener,
 } from '../http/http-listener.ts';
-import { type Gate, OpsRefusal, readDigest, rolloutRefusal } from './ops-admin.ts';
+import { type Gate, OpsRefusal, faultRefusal, readDigest } from './ops-admin.ts';
+import { type Route, type Sent, json, text } from './ops-route.ts';
 import { shadowPage } from './shadow-page.ts';
 
 /** Whether we can decide, and if not, why. */
@@ -43,6 +45,8 @@ export interface OpsParts extends Omit<HttpListenerOptions, 'surface'> {
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
   readonly rollout: Rollout;
   readonly gate: Gate;
+  /** Routes of other capabilities, by path. */
+  readonly more?: ReadonlyMap<string, readonly Route[]>;
 }
 
 /**
@@ -52,10 +56,14 @@ export interface OpsParts extends Omit<HttpListenerOptions, 'surface'> {
  */
 export async function startOpsServer(parts: OpsParts): Promise<HttpListener> {
   const routes = routesOf(parts);
+  const plaintext = parts.tls === undefined;
   const server = createServer(HTTP_LIMITS, (request, response) => {
-    const { refusal } = callerOn(request.socket, parts.tls === undefined, parts.clock.now());
+    const route = findRoute(routes, request);
+    const list = 'callers' in route ? route.callers : 'surface';
+    const { refusal, pep } = callerOn(request.socket, plaintext, parts.clock.now(), list);
     if (refusal) return send(response, text(403, refusal.detail ?? refusal.refusal));
-    answer(routes, request).then(
+    if (!('answer' in route)) return send(response, route);
+    answer(route, request, pep).then(
       (sent) => send(response, sent),
       (error: unknown) => send(response, refusalOf(error)),
     );
@@ -63,19 +71,7 @@ export async function startOpsServer(parts: OpsParts): Promise<HttpListener> {
   return await startHttpListener(server, { ...parts, surface: 'ops' });
 }
 
-interface Sent {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-interface Route {
-  readonly method: 'GET' | 'POST';
-  answer(request: IncomingMessage): Sent | Promise<Sent>;
-}
-
-function routesOf(parts: OpsParts): ReadonlyMap<string, Route> {
+function routesOf(parts: OpsParts): ReadonlyMap<string, readonly Route[]> {
   const { rollout, gate } = parts;
   const get = (answer: Route['answer']): Route => ({ method: 'GET', answer });
   const post = (run: (digest: string | undefined) => Promise<object>): Route => ({
@@ -92,14 +88,15 @@ function routesOf(parts: OpsParts): ReadonlyMap<string, Route> {
     throw new OpsRefusal(404, 'no candidate is configured (policies.candidate)');
   };
   return new Map([
-    ['/livez', get(() => text(200, 'ok'))],
-    ['/readyz', get(() => readyOf(parts.readiness()))],
-    ['/metrics', get(async () => ({ status: 200, ...(await parts.metrics()) }))],
-    ['/policies', get(() => json(200, rollout.policies()))],
-    ['/shadow', get((request) => json(200, seen(request)))],
-    ['/shadow.html', get((request) => page(shadowPage(seen(request))))],
-    ['/policies/promote', post((digest) => rollout.promote(digest))],
-    ['/policies/rollback', post((digest) => rollout.rollback(digest))],
+    ['/livez', [get(() => text(200, 'ok'))]],
+    ['/readyz', [get(() => readyOf(parts.readiness()))]],
+    ['/metrics', [get(async () => ({ status: 200, ...(await parts.metrics()) }))]],
+    ['/policies', [get(() => json(200, rollout.policies()))]],
+    ['/shadow', [get((request) => json(200, seen(request)))]],
+    ['/shadow.html', [get((request) => page(shadowPage(seen(request))))]],
+    ['/policies/promote', [post((digest) => rollout.promote(digest))]],
+    ['/policies/rollback', [post((digest) => rollout.rollback(digest))]],
+    ...(parts.more ?? []),
   ]);
 }
 
@@ -107,26 +104,28 @@ function readyOf(readiness: Readiness): Sent {
   return json(readiness.ready ? 200 : 503, readiness);
 }
 
-async function answer(routes: ReadonlyMap<string, Route>, request: IncomingMessage): Promise<Sent> {
-  const route = routes.get(request.url ?? '/');
-  const method = request.method === 'HEAD' ? 'GET' : request.method;
-  if (!route) return text(404, `try ${[...routes.keys()].join(', ')}`);
-  if (method === route.method) return route.answer(request);
-  return { ...text(405, `only ${route.method}`), headers: { allow: route.method } };
+/** The route of a request, or what is answered where there is none. */
+function findRoute(
+  routes: ReadonlyMap<string, readonly Route[]>,
+  { url = '/', method }: IncomingMessage,
+): Route | Sent {
+  const found = routes.get(url) ?? routes.get(url.replace(/\?.*$/s, ''))?.filter(({ query }) => query);
+  if (!found || found.length === 0) return text(404, `try ${[...routes.keys()].join(', ')}`);
+  const wanted = method === 'HEAD' ? 'GET' : method;
+  const allow = found.map((route) => route.method).join(', ');
+  return (
+    found.find((route) => route.method === wanted) ?? { ...text(405, `only ${allow}`), headers: { allow } }
+  );
+}
+
+async function answer(route: Route, request: IncomingMessage, pep: Pep): Promise<Sent> {
+  return await route.answer(request, pep);
 }
 
 function refusalOf(error: unknown): Sent {
-  const refusal = error instanceof PdpError ? rolloutRefusal(error) : error;
+  const refusal = error instanceof PdpError ? faultRefusal(error) : error;
   if (!(refusal instanceof OpsRefusal)) return text(500, 'internal error');
   return { ...text(refusal.status, refusal.message), headers: refusal.headers };
-}
-
-function text(status: number, words: string): Sent {
-  return { status, contentType: 'text/plain; charset=utf-8', body: `${words}\n` };
-}
-
-function json(status: number, value: object): Sent {
-  return { status, contentType: 'application/json', body: `${JSON.stringify(value)}\n` };
 }
 
 /** The page has no script and fetches nothing, and says so to the browser. */

@@ -1,6 +1,8 @@
 import type { AttributeValue } from '../attribute.ts';
 import { type EntityUid, uidText } from '../evaluation.ts';
 import { isReservedKey } from '../external-json.ts';
+import { typeText } from '../facts/value-type.ts';
+import type { RecordShape } from '../policy-snapshot.ts';
 import type { SchemaShapes } from '../schema-shape.ts';
 import type { Binding, UidTemplate } from './binding.ts';
 import type { Capture } from './path-pattern.ts';
@@ -130,7 +132,7 @@ function readAttributes(
   if (!value) return [];
   const fields = value.fields("'attributes'");
   if (!fields) return undefined;
-  const declared = type === undefined ? undefined : shapes.attributeTypes.get(type);
+  const declared = type === undefined ? undefined : shapes.entities.get(type)?.fields;
   const attributes = [...fields].map(([name, field]) => readAttribute(name, field, declared, type, captures));
   const found = attributes.filter((attribute) => attribute !== undefined);
   return found.length === attributes.length ? found : undefined;
@@ -139,18 +141,19 @@ function readAttributes(
 function readAttribute(
   name: string,
   field: YamlValue,
-  declared: ReadonlyMap<string, string> | undefined,
+  declared: RecordShape['fields'] | undefined,
   type: string | undefined,
   captures: Captures,
 ): Binding['attributes'][number] | undefined {
   if (isReservedKey(name)) return field.problem(`'${name}' is no name for an attribute`);
-  const word = declared?.get(name);
-  if (declared && word === undefined)
+  const declaredType = declared?.get(name)?.type;
+  if (declared && !declaredType)
     return field.problem(
       `the schema declares no attribute '${name}' on ${type}${suggestion(name, declared.keys())}`,
     );
   const what = `the attribute '${name}'`;
   const found = kindOf(field);
+  const word = declaredType && typeText(declaredType);
   if (word !== undefined && !fits(found, word))
     return field.problem(
       /^(?:Set<)?(?:String|Long|Bool)>?$/.test(word)

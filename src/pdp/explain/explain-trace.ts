@@ -19,13 +19,14 @@ export class TraceExplainer {
   }
 
   /** Why the decision came out as it did; `undefined` where Cedar was not asked. Never throws over what policies say. */
-  explain({ cedar, facts, identities, evaluation, receivedAt }: DecisionTrace): Explanation | undefined {
+  explain(trace: DecisionTrace): Explanation | undefined {
+    const { cedar, facts, evaluation, receivedAt } = trace;
     if (!cedar || !facts || !evaluation) return undefined;
     const { policyIds, schema } = this.#snapshot;
     const ids = policyIds.length <= MAX_READ ? policyIds : this.#snapshot.candidates(cedar);
     this.#checker ??= new CedarChecker();
     const policies = ids.flatMap((id) => this.#policy(id) ?? []);
-    const check = { cedar, facts, ...(identities && { identities }) };
+    const check = { ...trace, cedar, facts };
     return explain(check, policies, schema, evaluation, receivedAt, this.#checker);
   }
 

@@ -2,7 +2,8 @@ import type { Evaluation } from '../evaluation.ts';
 import type { Bound } from '../trace.ts';
 
 /** What an explanation needs of a check. */
-export type ExplainableCheck = Pick<Bound, 'cedar' | 'facts'> & Partial<Pick<Bound, 'identities'>>;
+export type ExplainableCheck = Pick<Bound, 'cedar' | 'facts'> &
+  Partial<Pick<Bound, 'identities' | 'omissions' | 'postureLeftOut'>>;
 
 /** A policy of the evaluated set, with what an explanation needs of it. */
 export interface ExplainablePolicy {

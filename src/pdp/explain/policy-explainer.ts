@@ -32,7 +32,7 @@ export class PolicyExplainer {
   constructor(check: ExplainableCheck, prober: Prober, now: number) {
     this.#check = check;
     this.#prober = prober;
-    const provenances = new Provenances(check.facts, check.identities);
+    const provenances = new Provenances(check, now);
     this.#sight = { values: new RequestValues(check.cedar), provenances, now };
   }
 

@@ -1,6 +1,8 @@
-import type { AttributeFact, AttributeValue } from '../attribute.ts';
+import type { AttributeFact, AttributeOmission, AttributeValue, LeftOut } from '../attribute.ts';
 import { GROUP_TYPES, typeName } from '../entities.ts';
 import type { CedarValue, EntityUid } from '../evaluation.ts';
+import { IP_SUBJECT } from '../facts/ip-facts.ts';
+import { type Layer, isLeftOut, mergeLayers } from '../facts/merge.ts';
 import type { Identities } from '../identity.ts';
 import type { ValueOrigin } from './request-values.ts';
 
@@ -9,6 +11,8 @@ export interface Provenance {
   readonly source: string;
   /** Unix ms at which the source observed it; `undefined`: it did not say. */
   readonly observedAt: number | undefined;
+  /** Past its freshness. */
+  readonly stale?: true;
 }
 
 /** The entity types that the subjects of facts become. */
@@ -18,30 +22,56 @@ const SUBJECT_TYPES: { readonly [subject: string]: string } = {
   workload: typeName('Workload'),
 };
 
+/** What provenance is read from. */
+export interface ProvenanceParts {
+  readonly facts: readonly AttributeFact[];
+  readonly omissions?: readonly AttributeOmission[];
+  readonly identities?: Partial<Identities>;
+  /** What of the device's asserted posture was not used. */
+  readonly postureLeftOut?: { readonly [attribute: string]: LeftOut };
+}
+
+const ASSERTION = 'signed device assertion';
+
 /** Knows which information point gave which part of a request. */
 export class Provenances {
   readonly #facts: readonly AttributeFact[];
-  readonly #identities: Partial<Identities>;
+  readonly #omissions: readonly AttributeOmission[];
+  readonly #deviceId: string | undefined;
+  readonly #posture: (Layer & { readonly observedAt: number }) | undefined;
+  readonly #now: number;
 
-  constructor(facts: readonly AttributeFact[], identities: Partial<Identities> = {}) {
+  /** `now`: Unix ms. */
+  constructor({ facts, omissions = [], identities = {}, postureLeftOut }: ProvenanceParts, now: number) {
     this.#facts = facts;
-    this.#identities = identities;
+    this.#omissions = omissions;
+    this.#now = now;
+    const { device } = identities;
+    this.#deviceId = device?.id;
+    this.#posture = device?.posture && {
+      attributes: device.posture,
+      observedAt: device.observedAt ?? 0,
+      ...(postureLeftOut && { leftOut: postureLeftOut }),
+    };
   }
 
   /** The source of an entity's attribute. None where nothing that was asked gave this very value: tokens, static entities. */
   ofValue({ entity, names }: ValueOrigin, value: CedarValue): Provenance | undefined {
-    const { device } = this.#identities;
-    if (device && isAbout(entity, 'device', device.id) && gives(device.posture, names, value)) {
-      return { source: 'signed device assertion', observedAt: device.observedAt };
-    }
-    // Of two sources that give an attribute, the first wins (entities.ts).
-    return this.#factsAbout(entity).find(({ attributes }) => gives(attributes, names, value));
+    const layers: Layer[] = [...this.#factsAbout(entity)];
+    if (this.#posture && this.#isDevice(entity)) layers.unshift(this.#posture);
+    const winner = mergeLayers(layers, this.#now).get(names[0] ?? '');
+    if (!winner || !gives(winner.attributes, names, value)) return undefined;
+    const { source = ASSERTION, stale } = winner as Partial<AttributeFact>;
+    return { source, observedAt: winner.observedAt, ...(stale && { stale }) };
   }
 
   /** The source that put an entity into a group. */
   ofMembership(entity: EntityUid, group: EntityUid): Provenance | undefined {
     return this.#factsAbout(entity).find(
-      ({ subject, groups }) => GROUP_TYPES[subject] === group.type && groups.includes(group.id),
+      (fact) =>
+        GROUP_TYPES[fact.subject] === group.type &&
+        fact.groups.includes(group.id) &&
+        !isLeftOut('groups', fact),
     );
   }
 
@@ -50,12 +80,28 @@ export class Provenances {
     return this.#factsAbout(entity).flatMap(({ status, source }) => (status === 'absent' ? [source] : []));
   }
 
+  /** The sources of whose word on an entity's attribute no use was made, and why. */
+  leftOutAt({ entity, names }: ValueOrigin): readonly (readonly [source: string, why: LeftOut])[] {
+    const omissions = this.#omissions.filter(({ subject, subjectId }) => isAbout(entity, subject, subjectId));
+    const posture = this.#posture && this.#isDevice(entity) ? [{ ...this.#posture, source: ASSERTION }] : [];
+    return [...posture, ...this.#factsAbout(entity), ...omissions].flatMap(({ source, leftOut = {} }) => {
+      const why = leftOut[names[0] ?? ''] ?? leftOut[names.join('.')];
+      return why === undefined ? [] : [[source, why] as const];
+    });
+  }
+
+  #isDevice(entity: EntityUid): boolean {
+    return this.#deviceId !== undefined && isAbout(entity, 'device', this.#deviceId);
+  }
+
   #factsAbout(entity: EntityUid): readonly AttributeFact[] {
     return this.#facts.filter(({ subject, subjectId }) => isAbout(entity, subject, subjectId));
   }
 }
 
 function isAbout(entity: EntityUid, subject: string, subjectId: string): boolean {
+  // One question has one address.
+  if (entity.type === IP_SUBJECT || subject === IP_SUBJECT) return entity.type === subject;
   return entity.id === subjectId && entity.type === (SUBJECT_TYPES[subject] ?? entity.type);
 }
 

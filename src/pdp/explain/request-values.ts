@@ -6,6 +6,7 @@ import {
   uidText,
 } from '../evaluation.ts';
 import type { Expression } from './expression.ts';
+import { IP_FACTS, IP_SUBJECT } from '../facts/ip-facts.ts';
 import { accessText, expressionText, nameText, referenceIn } from './expression-text.ts';
 
 /** An attribute of an entity, or a part of one. */
@@ -28,8 +29,8 @@ export interface FoundValue {
 export interface MissingValue {
   /** In words: `context has no device`. */
   readonly missing: string;
-  /** The entity that does not have it, unless it is missing in a record of the context. */
-  readonly entity?: EntityUid;
+  /** The attribute that is missing, unless it is missing in a record of the context. */
+  readonly origin?: ValueOrigin;
 }
 
 /** Finds the values that expressions read, by walking the request's context and entities as Cedar does. */
@@ -74,11 +75,9 @@ export class RequestValues {
     const record = entity ? (this.#entities.get(uidText(entity))?.attrs ?? {}) : recordIn(of.value);
     if (!record) return undefined;
     const value = Object.hasOwn(record, name) ? record[name] : undefined;
+    const origin = entity ? { entity, names: [name] } : originWithin(of, name);
     if (value === undefined)
-      return { missing: `${of.path} has no ${nameText(name)}`, ...(entity && { entity }) };
-    const origin = entity
-      ? { entity, names: [name] }
-      : of.origin && { ...of.origin, names: [...of.origin.names, name] };
+      return { missing: `${of.path} has no ${nameText(name)}`, ...(origin && { origin }) };
     return { path: `${of.path}${accessText(name)}`, value, ...(origin && { origin }) };
   }
 
@@ -92,8 +91,16 @@ export class RequestValues {
     const tags = this.#entities.get(uidText(entity))?.tags ?? {};
     const value = Object.hasOwn(tags, key.value) ? tags[key.value] : undefined;
     const path = expressionText(expression);
-    return value === undefined ? { missing: `${of.path} has no tag ${key.path}`, entity } : { path, value };
+    return value === undefined
+      ? { missing: `${of.path} has no tag ${key.path}`, origin: { entity, names: [] } }
+      : { path, value };
   }
+}
+
+/** What is known of an address stands in the context; its place is taken for an entity. */
+function originWithin({ path, origin }: FoundValue, name: string): ValueOrigin | undefined {
+  if (path === 'context' && name === IP_FACTS) return { entity: { type: IP_SUBJECT, id: '' }, names: [] };
+  return origin && { ...origin, names: [...origin.names, name] };
 }
 
 function recordIn(value: CedarValue): { readonly [name: string]: CedarValue } | undefined {

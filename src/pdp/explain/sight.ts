@@ -83,9 +83,10 @@ export function sourcesText(expression: Expression, truth: boolean, sight: Sight
     origin ? [sight.provenances.ofValue(origin, value)] : [],
   );
   const all = [...values, truth ? membershipOf(expression, sight) : undefined].flatMap((one) => one ?? []);
-  const texts = all.map(({ source, observedAt }) =>
-    observedAt === undefined ? `source: ${source}` : `source: ${source}, ${ageText(sight.now - observedAt)}`,
-  );
+  const texts = all.map(({ source, observedAt, stale }) => {
+    const age = observedAt === undefined ? '' : `, ${ageText(sight.now - observedAt)}`;
+    return `source: ${source}${age}${stale ? ', stale' : ''}`;
+  });
   return texts.length === 0 ? '' : ` (${[...new Set(texts)].join('; ')})`;
 }
 

@@ -1,3 +1,4 @@
+import type { LeftOut } from '../attribute.ts';
 import type { Expression, Operator } from './expression.ts';
 import { expressionText, patternText, referenceIn, valueText } from './expression-text.ts';
 import type { Provenances } from './provenance.ts';
@@ -38,10 +39,19 @@ function valueWords(expression: Expression, truth: boolean, sight: Sight): strin
   return seen?.value === truth ? seen.state : undefined;
 }
 
-/** ` (jamf does not know it)` for a value that is missing because a source does not know the entity. */
-export function absenceText({ entity }: MissingValue, provenances: Provenances): string {
-  const sources = entity ? provenances.absentAt(entity) : [];
-  return sources.length === 0 ? '' : ` (${sources.join(', ')} does not know it)`;
+const LEFT_OUT_WORDS: Readonly<Record<LeftOut, (source: string) => string>> = {
+  too_old: (source) => `what ${source} knows is too old`,
+  unavailable: (source) => `${source} could not answer`,
+  wrong_type: (source) => `${source} gave one of another type`,
+};
+
+/** ` (jamf does not know it)` for a value that is missing because a source does not know the entity, could not answer, or knew it long ago. */
+export function absenceText({ origin }: MissingValue, provenances: Provenances): string {
+  if (!origin) return '';
+  const absent = origin.names.length <= 1 ? provenances.absentAt(origin.entity) : [];
+  const texts = provenances.leftOutAt(origin).map(([source, why]) => LEFT_OUT_WORDS[why](source));
+  if (absent.length > 0) texts.push(`${absent.join(', ')} does not know it`);
+  return texts.length === 0 ? '' : ` (${texts.join('; ')})`;
 }
 
 function hasWords(

@@ -1,12 +1,19 @@
 import type { AttributeRecord } from '../attribute.ts';
 import { type Refusal, refuse } from '../decision.ts';
-import { type EntityStore, addWorkload, factsAbout, typeName } from '../entities.ts';
+import { type EntityStore, addWorkload, typeName } from '../entities.ts';
 import { type AssertedEntity, subjectsOf } from '../entity-question.ts';
 import { type CedarEntity, type CedarValue, type EntityUid, uidText } from '../evaluation.ts';
+import type { Knowledge } from '../facts/knowledge.ts';
 import { canonicalIp } from '../ip-address.ts';
 import type { Information } from '../trace.ts';
 
 type ContextValues = { readonly [name: string]: CedarValue | undefined };
+
+/** What the entities of a question are put together with. */
+export interface Parts {
+  readonly store: EntityStore;
+  readonly knowledge: Knowledge;
+}
 
 /** What is said, without what the policy set or an information point is there to say; not even where that does not answer. */
 export function withoutKnown(
@@ -22,7 +29,7 @@ export function withoutKnown(
 export function addAsserted(
   entity: AssertedEntity,
   { facts, omissions, snapshot }: Information,
-  store: EntityStore,
+  { store, knowledge }: Parts,
 ): EntityUid {
   const { uid, properties, workload } = entity;
   const subjects = subjectsOf(entity, snapshot.bindings);
@@ -30,13 +37,9 @@ export function addAsserted(
     ({ subject, subjectId }) => subjectId === uid.id && subjects.includes(subject),
   );
   const said = withoutKnown(properties, snapshot.staticEntity(uidText(uid)), about);
-  const found = subjects.map((subject) => factsAbout(facts, subject, uid.id));
-  const groups = found.flatMap((one) => one.groups);
-  const attributes: AttributeRecord = Object.assign(
-    {},
-    said,
-    ...found.map((one) => one.attributes).reverse(),
-  );
+  const known = knowledge.about(subjects, uid);
+  const { groups } = known;
+  const attributes: AttributeRecord = { ...said, ...known.attributes };
   if (workload) return addWorkload(store, workload, { attributes, groups });
   if (uid.type === typeName('Endpoint')) return addAssertedEndpoint(uid, attributes, store);
   return store.add(uid, { ...attributes, ...partsOfUserId(uid) }, groups);

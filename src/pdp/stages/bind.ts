@@ -1,14 +1,17 @@
 import type { AttributeRecord } from '../attribute.ts';
 import { type Refusal, isRefusal, refuse } from '../decision.ts';
-import { EntityStore, addWorkload, factsAbout, fitNested, fitRecord, typeName } from '../entities.ts';
+import { EntityStore, addWorkload, fitNamed, fitRecord, typeName } from '../entities.ts';
 import type { BindingMatch } from '../bindings/binding.ts';
 import { type CedarValue, type EntityUid, uidText } from '../evaluation.ts';
 import { externalJsonProblem, toAttributeValue } from '../external-json.ts';
-import { type UserIdentity, type WorkloadIdentity, isMutualTls } from '../identity.ts';
-import { canonicalIp } from '../ip-address.ts';
+import { IP_FACTS } from '../facts/ip-facts.ts';
+import { Knowledge } from '../facts/knowledge.ts';
+import { addressOf } from '../facts/subjects.ts';
+import { type DeviceIdentity, type UserIdentity, type WorkloadIdentity, isMutualTls } from '../identity.ts';
 import type { RecordShape } from '../policy-snapshot.ts';
+import { actionOf } from '../route.ts';
 import type { Asked, Authentication, Bound, Informed, Information, Received } from '../trace.ts';
-import { addAsserted, saidContext, withoutKnown } from './bind-asserted.ts';
+import { type Parts, addAsserted, saidContext, withoutKnown } from './bind-asserted.ts';
 
 type InformedRequest = Received & Authentication & Information;
 type InformedQuestion = Asked & Authentication & Information;
@@ -16,12 +19,11 @@ type ContextValues = { readonly [name: string]: CedarValue | undefined };
 
 /** What the two kinds of question differ in. */
 interface Terms {
-  readonly action: EntityUid;
   /** Why there is no such action. */
   readonly unbound: string;
   /** What the context holds beside the parties; wrapped, since what a caller asserts may look like a refusal. */
   context(shape: RecordShape, parties: ContextValues): { readonly values: ContextValues } | Refusal;
-  addResource(store: EntityStore): EntityUid;
+  addResource(): EntityUid;
 }
 
 /**
@@ -31,66 +33,71 @@ interface Terms {
  */
 export function bind(informed: Informed): Bound | Refusal {
   const { snapshot } = informed;
-  const { action, unbound, ...terms } = informed.asked ? questionTerms(informed) : requestTerms(informed);
+  const parts: Parts = { store: new EntityStore(snapshot), knowledge: new Knowledge(informed) };
+  const action = actionOf(informed, informed.route);
+  const terms = informed.asked ? questionTerms(informed, parts) : requestTerms(informed, parts);
   const shape = snapshot.contextShape(action);
-  if (!shape) return refuse('no_binding', unbound);
-  const store = new EntityStore(snapshot);
-  const { principal, parties } = addParties(informed, store);
+  if (!shape) return refuse('no_binding', terms.unbound);
+  const { principal, parties } = addParties(informed, shape, parts);
   const circumstances = terms.context(shape, parties);
   if (isRefusal(circumstances)) return circumstances;
   if (!snapshot.appliesTo(action, principal.type)) {
     const reason = principal.type === typeName('Anonymous') ? 'authentication_required' : 'no_permit';
     return refuse(reason, `${uidText(action)} does not apply to a principal of type ${principal.type}`);
   }
-  const resource = terms.addResource(store);
-  const context = { ...circumstances.values, ...parties };
+  const resource = terms.addResource();
+  const context = fitRecord(
+    { ...circumstances.values, ...parties },
+    shape,
+    snapshot.reads.contextKeys,
+    snapshot.reads,
+  );
+  const { refusal } = parts.knowledge;
+  if (refusal) return refusal;
+  const postureLeftOut = parts.knowledge.postureLeftOut();
   return {
     ...informed,
-    cedar: {
-      principal,
-      action,
-      resource,
-      context: fitRecord(context, shape, snapshot.reads.contextKeys, snapshot.reads),
-      entities: store.list(),
-    },
-    inputsValidUntil: validUntil(informed),
+    facts: parts.knowledge.facts(),
+    ...(postureLeftOut && { postureLeftOut }),
+    cedar: { principal, action, resource, context, entities: parts.store.list() },
+    inputsValidUntil: Math.min(parts.knowledge.validUntil, validUntil(informed)),
   };
 }
 
-function requestTerms(informed: InformedRequest): Terms {
+function requestTerms(informed: InformedRequest, parts: Parts): Terms {
   const { canonical, route } = informed;
   return {
-    action: route?.action ?? { type: typeName('Action'), id: canonical.method },
     unbound: `no binding and no default matches ${canonical.method}`,
     context(shape) {
       const metadata = readMetadata(informed, shape);
       return isRefusal(metadata) ? metadata : { values: { ...requestContext(informed), ...metadata } };
     },
-    addResource: (store) => (route ? addBound(route, informed, store) : addEndpoint(informed, store)),
+    addResource: () => (route ? addBound(route, informed, parts) : addEndpoint(informed, parts.store)),
   };
 }
 
-function questionTerms(informed: InformedQuestion): Terms {
+function questionTerms(informed: InformedQuestion, parts: Parts): Terms {
   const { action, context, resource } = informed.asked;
   return {
-    action,
     unbound: `the schema has no action ${uidText(action)}, or it applies to nothing`,
     context: (_shape, parties) => saidContext(context, parties),
-    addResource: (store) => addAsserted(resource, informed, store),
+    addResource: () => addAsserted(resource, informed, parts),
   };
 }
 
 /** Adds who takes part. Every key that the verified parties may have in the context is there, if only as undefined. */
 function addParties(
   informed: Informed,
-  store: EntityStore,
+  shape: RecordShape,
+  parts: Parts,
 ): { principal: EntityUid; parties: ContextValues } {
-  const { identities, facts, asked } = informed;
+  const { identities, asked } = informed;
+  const { store } = parts;
   const { source: workload } = identities;
-  const proven = workload && addWorkload(store, workload, factsAbout(facts, 'workload', workload.id));
-  const device = identities.device && addDevice(informed, store);
-  const verified = identities.user && addUser(identities.user, informed, store);
-  const asserted = asked?.subject && addAsserted(asked.subject, informed, store);
+  const proven = workload && addKnownWorkload(workload, parts);
+  const device = identities.device && addDevice(identities.device, parts);
+  const verified = identities.user && addUser(identities.user, parts);
+  const asserted = asked?.subject && addAsserted(asked.subject, informed, parts);
   const assertedAs = (type: string) => (asserted?.type === typeName(type) ? asserted : undefined);
   const user = verified ?? assertedAs('User');
   const source = proven ?? assertedAs('Workload');
@@ -100,32 +107,42 @@ function addParties(
     mtls: isMutualTls(workload),
     source: source && { __entity: source },
     source_evidence: workload?.evidence,
-    ...addFurtherWorkloads(informed, store),
+    ...addFurtherWorkloads(informed, parts),
     user: user && { __entity: user },
     device: device && { __entity: device },
     device_evidence: identities.device?.evidence,
     token: identities.user && tokenRecord(identities.user),
+    [IP_FACTS]: ipFacts(informed, shape, parts),
     now: new Date(informed.receivedAt).toISOString(),
   };
   return { principal, parties };
 }
 
 /** The workloads that only some policies ask for: where none does, their entities would but make equal questions differ. */
-function addFurtherWorkloads(
-  { identities, pep, facts, snapshot }: Informed,
-  store: EntityStore,
-): ContextValues {
+function addFurtherWorkloads({ identities, pep, snapshot }: Informed, parts: Parts): ContextValues {
   const { contextKeys } = snapshot.reads;
   const add = (key: string, workload: WorkloadIdentity | undefined) =>
-    workload && contextKeys.has(key)
-      ? { __entity: addWorkload(store, workload, factsAbout(facts, 'workload', workload.id)) }
-      : undefined;
+    workload && contextKeys.has(key) ? { __entity: addKnownWorkload(workload, parts) } : undefined;
   return {
     origin: add('origin', identities.origin),
     origin_evidence: identities.origin?.evidence,
     pep: add('pep', pep.workload),
     claimed_sources: identities.claimedSources,
   };
+}
+
+function addKnownWorkload(workload: WorkloadIdentity, { store, knowledge }: Parts): EntityUid {
+  const known = knowledge.about(['workload'], { type: typeName('Workload'), id: workload.id });
+  return addWorkload(store, workload, known);
+}
+
+/** What information points know of the address that policies see as `context.ip`. */
+function ipFacts(informed: Informed, shape: RecordShape, { knowledge }: Parts): AttributeRecord | undefined {
+  const { contextKeys, wholeAttributes, attributes } = informed.snapshot.reads;
+  const type = contextKeys.has(IP_FACTS) ? shape.fields.get(IP_FACTS)?.type : undefined;
+  const address = type?.kind === 'record' ? addressOf(informed) : undefined;
+  if (type?.kind !== 'record' || address === undefined) return undefined;
+  return knowledge.ofAddress(address, type.shape, wholeAttributes.has(IP_FACTS) ? 'all' : attributes);
 }
 
 function requestContext({ request, canonical }: InformedRequest): ContextValues {
@@ -136,44 +153,31 @@ function requestContext({ request, canonical }: InformedRequest): ContextValues 
       host: canonical.host,
       scheme: request.http.scheme.toLowerCase(),
     },
-    ip: request.source.ip === undefined ? undefined : canonicalIp(request.source.ip),
+    ip: addressOf({ request }),
     sni: request.sni === '' ? undefined : request.sni,
     extensions: Object.fromEntries(request.contextExtensions),
   };
 }
 
-function addUser(user: UserIdentity, { facts }: Informed, store: EntityStore): EntityUid {
-  const { attributes, groups } = factsAbout(facts, 'user', user.id);
+function addUser(user: UserIdentity, { store, knowledge }: Parts): EntityUid {
+  const uid = { type: typeName('User'), id: user.id };
+  const { attributes, groups } = knowledge.about(['user'], uid);
   const { token } = user;
   // Issuers name their groups as they like; only together with the issuer's name is a name unique.
   const tokenGroups = token.groups.map((group) => ({
     type: typeName('Group'),
     id: `${token.issuer}/${group}`,
   }));
-  const uid = { type: typeName('User'), id: user.id };
   return store.add(uid, { ...attributes, issuer: token.issuer, subject: token.subject }, [
     ...groups,
     ...tokenGroups,
   ]);
 }
 
-function addDevice(informed: Informed, store: EntityStore): EntityUid {
-  const id = informed.identities.device?.id ?? '';
-  const { groups } = factsAbout(informed.facts, 'device', id);
-  return store.add({ type: typeName('Device'), id }, devicePosture(informed), groups);
-}
-
-/** What was observed last goes before what was observed earlier: an assertion may be old by the time it is shown. */
-function devicePosture({ identities, facts }: Informed): AttributeRecord {
-  const { posture = {}, observedAt = 0 } = identities.device ?? {};
-  const layers = facts
-    .filter(({ subject, subjectId }) => subject === 'device' && subjectId === identities.device?.id)
-    .map((fact) => ({ at: fact.observedAt, attributes: fact.attributes }));
-  layers.push({ at: observedAt, attributes: posture });
-  return Object.assign(
-    {},
-    ...layers.sort((a, b) => a.at - b.at).map(({ attributes }) => attributes),
-  ) as AttributeRecord;
+function addDevice({ id }: DeviceIdentity, { store, knowledge }: Parts): EntityUid {
+  const uid = { type: typeName('Device'), id };
+  const { attributes, groups } = knowledge.about(['device'], uid, true);
+  return store.add(uid, attributes, groups);
 }
 
 function tokenRecord({ token }: UserIdentity): CedarValue {
@@ -195,7 +199,7 @@ function tokenRecord({ token }: UserIdentity): CedarValue {
 function addBound(
   { resource }: BindingMatch,
   { facts, omissions, snapshot }: Informed,
-  store: EntityStore,
+  { store, knowledge }: Parts,
 ): EntityUid {
   const { pip, uid } = resource;
   const about = [...facts, ...omissions].filter(
@@ -203,7 +207,7 @@ function addBound(
   );
   const fixed = snapshot.staticEntity(uidText(uid));
   const said = withoutKnown(resource.attributes, fixed, about);
-  const found = pip === undefined ? {} : factsAbout(facts, pip, uid.id).attributes;
+  const found = pip === undefined ? {} : knowledge.about([pip], uid).attributes;
   return store.add(uid, { ...said, ...found }, fixed ? [] : resource.parents);
 }
 
@@ -218,23 +222,23 @@ function addEndpoint({ identities, canonical }: InformedRequest, store: EntitySt
 /** The PEP's filter metadata by namespace, only where the schema asks for it: other filters and clients have written it. */
 function readMetadata({ request, snapshot }: InformedRequest, shape: RecordShape): ContextValues | Refusal {
   const { reads } = snapshot;
-  const declared = shape.fields.get('metadata')?.record;
-  if (!declared || !reads.contextKeys.has('metadata')) return {};
+  const declared = shape.fields.get('metadata')?.type;
+  if (declared?.kind !== 'record' || !reads.contextKeys.has('metadata')) return {};
   const json = Object.fromEntries(request.metadata);
   const problem = externalJsonProblem(json);
   if (problem !== undefined) return refuse('attribute_refused', `the metadata context ${problem}`);
   // Reduced first: a fraction in a claim that no policy reads is nobody's problem.
-  const metadata = toAttributeValue(fitNested('metadata', json as AttributeRecord, declared, reads));
+  const metadata = toAttributeValue(fitNamed('metadata', json as AttributeRecord, declared, reads));
   return metadata === undefined
     ? refuse('attribute_refused', 'the metadata context holds what Cedar has no value for')
     : { metadata };
 }
 
-function validUntil({ identities, facts }: Informed): number {
+function validUntil({ identities, facts, silentUntil }: Informed): number {
   const ends = facts.map((fact) => fact.freshUntil);
   if (identities.user) ends.push(identities.user.token.expiresAt * 1000);
   for (const workload of [identities.source, identities.origin])
     if (workload?.provenUntil !== undefined) ends.push(workload.provenUntil);
   if (identities.device?.freshUntil !== undefined) ends.push(identities.device.freshUntil);
-  return Math.min(Number.POSITIVE_INFINITY, ...ends);
+  return Math.min(silentUntil, ...ends);
 }

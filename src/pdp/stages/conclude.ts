@@ -1,4 +1,5 @@
 import { type Decision, type Deny, letsThrough } from '../decision.ts';
+import { isComplete } from '../facts/complete.ts';
 import type { PolicySnapshot } from '../policy-snapshot.ts';
 import type { Evaluated } from '../trace.ts';
 
@@ -85,11 +86,10 @@ function uniqueReasons(policies: readonly string[], snapshot: PolicySnapshot): s
   return [...new Set(reasons)].join('; ');
 }
 
-function cacheableUntil({ inputsValidUntil, evaluation, omissions, snapshot, identities }: Evaluated): {
-  cacheableUntil?: number;
-} {
+function cacheableUntil(evaluated: Evaluated): { cacheableUntil?: number } {
+  const { inputsValidUntil, evaluation, snapshot, identities } = evaluated;
   const whole =
-    evaluation.errors.length === 0 && omissions.length === 0 && !snapshot.reads.contextKeys.has('now');
+    evaluation.errors.length === 0 && isComplete(evaluated) && !snapshot.reads.contextKeys.has('now');
   // A proof is good for one request: whoever remembers the answer would not see the next one.
   if (identities.user?.token.confirmation?.key !== undefined) return {};
   return whole && Number.isFinite(inputsValidUntil) ? { cacheableUntil: inputsValidUntil } : {};

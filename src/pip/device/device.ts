@@ -48,9 +48,14 @@ export function createDeviceAuthenticator(options: DeviceAuthenticatorOptions = 
       const claimed = user?.token.deviceId;
       const asserted =
         verifier && (await readAssertion({ ...options, verifier }, request, { workloads, user }, now));
-      return asserted ?? (claimed === undefined ? undefined : { id: claimed, evidence: 'token_claim' });
+      return asserted ?? (claimed === undefined ? undefined : claimedDevice(claimed, user));
     },
   };
+}
+
+function claimedDevice(id: string, user: UserIdentity | undefined): DeviceIdentity {
+  const { issuedAt } = user?.token ?? {};
+  return { id, evidence: 'token_claim', ...(issuedAt !== undefined && { issuedAt: issuedAt * 1000 }) };
 }
 
 async function readAssertion(
@@ -136,7 +141,11 @@ function deviceFrom(
   maxAge: number,
   now: number,
 ): DeviceIdentity | Refusal {
-  const device = { id: `${assertion.issuer}/${assertion.subject}`, evidence };
+  const device = {
+    id: `${assertion.issuer}/${assertion.subject}`,
+    evidence,
+    ...(assertion.issuedAt !== undefined && { issuedAt: assertion.issuedAt * 1000 }),
+  };
   const expiresAt = assertion.expiresAt * 1000;
   const posture = assertion.claims['posture'];
   if (!isRecord(posture)) return { ...device, freshUntil: expiresAt };

@@ -1,13 +1,9 @@
 import { abortable } from '../../pdp/abortable.ts';
-import type { Log } from '../../pdp/log.ts';
-import { connectRedis } from '../facts/redis.ts';
+import { type RedisConnection, connectRedis } from '../redis/connection.ts';
 import type { Remembered, ReplayStore } from './replay-store.ts';
 
 /** Settings of {@link openRedisReplayStore}. */
-export interface RedisReplayStoreOptions {
-  readonly url: string;
-  /** File with the password. */
-  readonly passwordFile?: string;
+export interface RedisReplayStoreOptions extends Omit<RedisConnection, 'name'> {
   readonly keyPrefix: string;
   /** Ms for which a key is remembered. */
   readonly windowMs: number;
@@ -15,7 +11,6 @@ export interface RedisReplayStoreOptions {
   readonly maxPerOwner: number;
   /** Ms within which an answer must be here. */
   readonly commandTimeoutMs: number;
-  readonly log: Log;
 }
 
 /** In one step, since replicas ask at the same time: which of two wins is new, and neither goes beyond the share of an owner. */
@@ -29,8 +24,8 @@ return 'new'`;
 const ANSWERS: readonly unknown[] = ['new', 'used', 'crowded'] satisfies readonly Remembered[];
 
 /**
- * Opens a store that all replicas share: `<prefix><key>` for what was used and `<prefix>of:<owner>` for how much of it is an owner's, in
- * windows one after the other, each set and asked by one script. A Redis that is down or slow rejects at once; it must not evict keys
+ * Opens a store that all replicas share: `<prefix>{<owner>}<key>` for what was used and `<prefix>{<owner>}` for how much of it is an owner's, in
+ * windows one after the other, each set and asked by one script; the braces put both in one slot of a cluster. A Redis that is down or slow rejects at once; it must not evict keys
  * before their time (`maxmemory-policy noeviction`). Throws `InputError` for a bad URL or password file.
  */
 export async function openRedisReplayStore(
@@ -41,7 +36,8 @@ export async function openRedisReplayStore(
   return {
     async remember(key, owner) {
       if (redis.status !== 'ready') throw new Error('Redis is not connected');
-      const keys = [`${keyPrefix}${key}`, `${keyPrefix}of:${owner}`];
+      const share = `${keyPrefix}{${owner}}`;
+      const keys = [`${share}${key}`, share];
       const asked = redis.eval(REMEMBER, keys.length, ...keys, windowMs, maxPerOwner);
       const answer = await abortable(asked, AbortSignal.timeout(commandTimeoutMs));
       if (!isRemembered(answer)) throw new Error('Redis answered something else');

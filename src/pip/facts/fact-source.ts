@@ -21,8 +21,13 @@ export interface FactSource extends AsyncDisposable {
   /** Attribute names that it may give, `groups` among them. */
   readonly gives: readonly string[];
   /**
-   * Asks once. Rejects with `PdpError` `attribute_unavailable`, or with `signal`'s reason. `previous`: the last answer, returned as it is where the
-   * source says that it still holds.
+   * What can be said of a subject without asking: `absent` where it is none of the source's; `undefined` where it has to be asked. Throws
+   * `NotAskedError` for an id that it cannot be asked about. Not there: about everybody it has to be.
+   */
+  unasked?(subjectId: string): FetchedFacts | undefined;
+  /**
+   * Asks once. Rejects with `PdpError` `attribute_unavailable` (`WrongAnswerError` for an answer that cannot be used), or with `signal`'s
+   * reason. `previous`: the last answer, returned as it is where the source says that it still holds.
    */
   fetch(subjectId: string, signal: AbortSignal, previous?: FetchedFacts): Promise<FetchedFacts>;
 }

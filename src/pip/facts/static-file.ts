@@ -1,4 +1,4 @@
-import type { AttributeSubject } from '../../pdp/attribute.ts';
+import type { AttributeAnswer, AttributeSubject, OnFailure } from '../../pdp/attribute.ts';
 import { InputError, type Problem } from '../../pdp/errors.ts';
 import { externalJsonProblem, isRecord, isReservedKey } from '../../pdp/external-json.ts';
 import type { Log } from '../../pdp/log.ts';
@@ -13,7 +13,8 @@ export interface StaticFileOptions {
   readonly file: string;
   readonly subject: AttributeSubject;
   readonly gives: readonly string[];
-  readonly onFailure: 'deny' | 'omit';
+  readonly onFailure: OnFailure;
+  readonly onFailureOf?: ReadonlyMap<string, OnFailure>;
   /** Ms for which an answer may be used. */
   readonly freshMs: number;
   readonly clock: Clock;
@@ -31,10 +32,10 @@ const POLL_MS = 1_000;
 /**
  * Opens a file of facts, `{ "<subject id>": { "groups": [...], "observed_at": "<RFC 3339>", ...attributes } }`. Throws `InputError`
  * with every problem where the file is bad at the start. A changed file is read again within a second; a bad new version is
- * logged and the old one stays. `observedAt` is the entry's `observed_at`, else the file's modification time.
+ * logged and the old one stays. `observedAt` is the entry's `observed_at`, else, as assumed, the file's modification time.
  */
 export async function openStaticFile(options: StaticFileOptions): Promise<AttributeSource & AsyncDisposable> {
-  const { name, file, subject, gives, onFailure, clock, log } = options;
+  const { name, file, subject, gives, onFailure, onFailureOf, clock, log } = options;
   const first = await readVersion(file).catch((error: unknown) => {
     throw new InputError(`the facts of '${name}' cannot be read`, [
       { where: file, message: fileProblem(error) },
@@ -64,17 +65,26 @@ export async function openStaticFile(options: StaticFileOptions): Promise<Attrib
     subject,
     gives,
     onFailure,
-    lookup: (subjectId) => answer(current, subjectId, clock.now() + options.freshMs),
+    ...(onFailureOf && { onFailureOf }),
+    lookup: (subjectId) => answer(current, subjectId, clock.now(), options.freshMs),
     [Symbol.asyncDispose]: async () => polled[Symbol.dispose](),
   };
 }
 
-function answer({ subjects, modifiedAt }: Version, subjectId: string, freshUntil: number) {
+function answer(
+  { subjects, modifiedAt }: Version,
+  subjectId: string,
+  now: number,
+  freshMs: number,
+): AttributeAnswer {
   const facts = subjects.get(subjectId);
-  if (facts === undefined) {
-    return { status: 'absent' as const, attributes: {}, groups: [], observedAt: modifiedAt, freshUntil };
-  }
-  return { status: 'found' as const, observedAt: modifiedAt, ...facts, freshUntil };
+  const freshUntil = now + freshMs;
+  // When the file was written is not when somebody looked: an event that came since must not be undone by a copy of what was before.
+  const assumed = { observedAt: Math.min(modifiedAt, now), assumed: true } as const;
+  if (facts === undefined) return { status: 'absent', attributes: {}, groups: [], ...assumed, freshUntil };
+  const { attributes, groups, observedAt } = facts;
+  const observed = observedAt === undefined || observedAt > now ? assumed : { observedAt };
+  return { status: 'found', attributes, groups, ...observed, freshUntil };
 }
 
 function parseVersion(

@@ -14,7 +14,7 @@ export type SubjectFactsReading = SubjectFacts | { readonly problem: string };
 
 /**
  * Reads `{ "groups": [...], "observed_at": ..., ...attributes }`: what sources hold about one subject. `observed_at` is an RFC 3339
- * time or Unix seconds. Attributes outside of `gives` are dropped; null is absence. The value must have passed
+ * time or Unix seconds. What is not in `gives`, `groups` among it, is dropped; null is absence. The value must have passed
  * `externalJsonProblem`.
  */
 export function readSubjectFacts(value: unknown, gives: readonly string[]): SubjectFactsReading {
@@ -28,16 +28,22 @@ export function readSubjectFacts(value: unknown, gives: readonly string[]): Subj
   }
   const attributes: Record<string, AttributeValue> = {};
   for (const name of gives) {
+    if (name === 'groups') continue;
     const member = Object.hasOwn(value, name) ? value[name] : null;
     if (member === null) continue;
     const attribute = toAttributeValue(member);
     if (attribute === undefined) return { problem: `has a value of '${name}' that policies cannot hold` };
     attributes[name] = attribute;
   }
-  return { attributes, groups, ...(observedAt !== undefined && { observedAt }) };
+  return {
+    attributes,
+    groups: gives.includes('groups') ? groups : [],
+    ...(observedAt !== undefined && { observedAt }),
+  };
 }
 
-function readGroups(value: unknown): readonly string[] | undefined {
+/** Group ids: an array of non-empty strings, each once; none where it is missing or null, `undefined` where it is something else. */
+export function readGroups(value: unknown): readonly string[] | undefined {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) return undefined;
   const valid = value.every((group) => typeof group === 'string' && group !== '');
@@ -46,7 +52,8 @@ function readGroups(value: unknown): readonly string[] | undefined {
 
 const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
 
-function readInstant(value: unknown): number | undefined {
+/** Unix ms of an RFC 3339 time or of Unix seconds; `undefined` where it is neither. */
+export function readInstant(value: unknown): number | undefined {
   if (typeof value === 'number') return value >= 0 && value < 1e11 ? Math.floor(value * 1000) : undefined;
   if (typeof value !== 'string' || !RFC_3339.test(value)) return undefined;
   const instant = Date.parse(value);

@@ -10,7 +10,7 @@ type Payload = Readonly<Record<string, unknown>>;
 /** What the mapping takes out of a verified payload. */
 export type MappedClaims = Pick<
   VerifiedToken,
-  'claims' | 'groups' | 'tokenId' | 'sessionId' | 'deviceId' | 'clientId'
+  'claims' | 'groups' | 'tokenId' | 'sessionId' | 'tenantId' | 'email' | 'deviceId' | 'clientId'
 >;
 
 /** A claim that is there and is not what its mapping says. */
@@ -33,6 +33,8 @@ function takeClaims(issuer: Issuer, payload: Payload): MappedClaims {
   const { claims: mapping, use } = issuer;
   const tokenId = take(payload, 'jti', readId);
   const sessionId = take(payload, mapping.sessionId, readId);
+  const tenantId = take(payload, mapping.tenant, readId);
+  const email = take(payload, mapping.email, readEmail);
   const deviceId = take(payload, mapping.deviceId, readId);
   const clientId = take(payload, mapping.clientId, readId);
   return {
@@ -40,6 +42,8 @@ function takeClaims(issuer: Issuer, payload: Payload): MappedClaims {
     groups: take(payload, mapping.groups, readGroups) ?? [],
     ...(tokenId !== undefined && { tokenId }),
     ...(sessionId !== undefined && { sessionId }),
+    ...(tenantId !== undefined && { tenantId }),
+    ...(email !== undefined && email !== '' && { email }),
     ...(deviceId !== undefined && { deviceId: `${mapping.deviceIssuer ?? issuer.name}/${deviceId}` }),
     ...(clientId !== undefined && { clientId }),
   };
@@ -100,6 +104,11 @@ const READERS: Readonly<Record<ClaimType, (value: unknown) => AttributeValue | u
 function readId(value: unknown): string | undefined {
   // oxlint-disable-next-line no-control-regex -- controls are what this keeps out
   return typeof value === 'string' && /^[^\u0000-\u001f\u007f]{1,255}$/.test(value) ? value : undefined;
+}
+
+/** An address in lower case. An empty one is that of nobody: some issuers have it so for accounts without one. */
+function readEmail(value: unknown): string | undefined {
+  return value === '' ? value : readId(value)?.toLowerCase();
 }
 
 // Not split at spaces, unlike a string_set: group names hold spaces, and half a name may be another group's.

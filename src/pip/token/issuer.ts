@@ -24,6 +24,10 @@ export interface ClaimMapping {
   readonly deviceIssuer?: string;
   /** Claim with the session id; default `sid`. */
   readonly sessionId?: string;
+  /** Claim with the tenant of the subject; default none. */
+  readonly tenant?: string;
+  /** Claim with the address of the subject, by which security events may call it; default, for users: `email`. */
+  readonly email?: string;
   /** Claim with the client that the token was issued to; default `client_id` (RFC 9068 §2.2). */
   readonly clientId?: string;
   /** Attributes by name. */
@@ -112,6 +116,8 @@ export function createIssuer(options: IssuerOptions): Issuer {
     claims: {
       ...claims,
       sessionId: claims?.sessionId ?? 'sid',
+      // Of a device or a workload it would say nothing.
+      ...(options.use === 'user' && { email: claims?.email ?? 'email' }),
       clientId: claims?.clientId ?? 'client_id',
       attributes: claims?.attributes ?? {},
     },
@@ -183,6 +189,8 @@ function mappingProblems(mapping: ClaimMapping): string[] {
     ['groups', mapping.groups],
     ['deviceId', mapping.deviceId],
     ['sessionId', mapping.sessionId],
+    ['tenant', mapping.tenant],
+    ['email', mapping.email],
     ['clientId', mapping.clientId],
     ...attributes.map(([name, { claim }]): [string, string] => [`attributes.${name}`, claim]),
   ];

@@ -140,8 +140,8 @@ describe.skipIf(findRedisServer() === undefined)('DPoP with a replay store in a 
     await send(user, token, await prove());
     const added = (await redis.client.keys('pdp:dpop:*')).filter((name) => !before.has(name));
     expect(added.sort((one, two) => one.length - two.length)).toEqual([
-      expect.stringMatching(/^pdp:dpop:[\w-]{43}$/),
-      expect.stringMatching(/^pdp:dpop:of:[\w-]{43}$/),
+      expect.stringMatching(/^pdp:dpop:\{[\w-]{43}\}$/),
+      expect.stringMatching(/^pdp:dpop:\{[\w-]{43}\}[\w-]{43}$/),
     ]);
     for (const key of added) {
       expect(await redis.client.get(key)).toBe('1');

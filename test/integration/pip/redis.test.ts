@@ -6,12 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { AttributeAnswer } from '../../../src/pdp/attribute.ts';
-import type { AttributeSource } from '../../../src/pdp/ports.ts';
+import type { Clock } from '../../../src/pdp/ports.ts';
 import { type RedisSourceOptions, openRedisSource } from '../../../src/pip/facts/redis.ts';
+import { type RemoteSettings, type RemoteSource, remote } from '../../../src/pip/facts/remote.ts';
 import { eventually } from '../../support/eventually.ts';
 import { freePort } from '../../support/free-port.ts';
 import { type TestRedis, startRedis } from '../../support/redis.ts';
+import { MACHINE_CLOCK } from '../../support/clock.ts';
 import { type MemoryLog, START, manualClock, memoryLog } from '../../unit/pip/fixture.ts';
+import { SETTINGS } from '../../unit/pip/facts/manual-fact-source.ts';
 
 const NEVER = new AbortController();
 
@@ -35,23 +38,35 @@ afterEach(async () => {
   for (const source of open.splice(0).reverse()) await source[Symbol.asyncDispose]();
 });
 
-async function source(options: Partial<RedisSourceOptions> = {}): Promise<AttributeSource> {
-  const opened = await openRedisSource({
+/** A source in Redis with what stands around it; its breaker stays out of tests that are not about it. */
+async function source(
+  options: Partial<RedisSourceOptions> = {},
+  settings: Partial<RemoteSettings> = {},
+  clock: Clock = manualClock(),
+): Promise<RemoteSource> {
+  const redis = await openRedisSource({
     name: 'posture',
     url: shared.url,
     keyPrefix,
     subject: 'device',
-    gives: ['managed', 'os', 'risk', 'level'],
-    onFailure: 'deny',
-    freshMs: 30_000,
-    // Generous: these tests are about what is answered; the timeout has a test of its own.
-    commandTimeoutMs: 2_000,
-    clock: manualClock(),
+    gives: ['managed', 'os', 'risk', 'level', 'groups'],
     log,
     ...options,
   });
-  open.push(opened);
-  return opened;
+  const around = remote(
+    redis,
+    {
+      ...SETTINGS,
+      freshMs: 30_000,
+      // Generous: these tests are about what is answered; the timeout has a test of its own.
+      timeoutMs: 2_000,
+      breaker: { failures: 1_000_000, pauseMs: 1_000 },
+      ...settings,
+    },
+    { clock, log, random: () => 0 },
+  );
+  open.push(around);
+  return around;
 }
 
 async function own(options: Parameters<typeof startRedis>[0] = {}): Promise<TestRedis> {
@@ -60,7 +75,7 @@ async function own(options: Parameters<typeof startRedis>[0] = {}): Promise<Test
   return redis;
 }
 
-async function tryLookup(devices: AttributeSource): Promise<AttributeAnswer | undefined> {
+async function tryLookup(devices: RemoteSource): Promise<AttributeAnswer | undefined> {
   try {
     return await devices.lookup('a', NEVER);
   } catch {
@@ -118,9 +133,13 @@ describe('facts in Redis', () => {
     expect(await devices.lookup('c', NEVER)).toMatchObject({ status: 'absent' });
   });
 
-  test('are dated now where they have no date', async () => {
+  test('are dated now where they have no date, which is marked as assumed', async () => {
     await shared.client.set(`${keyPrefix}a`, '{}');
-    expect(await (await source()).lookup('a', NEVER)).toMatchObject({ status: 'found', observedAt: START });
+    expect(await (await source()).lookup('a', NEVER)).toMatchObject({
+      status: 'found',
+      observedAt: START,
+      assumed: true,
+    });
   });
 
   test('are absent where there is no value', async () => {
@@ -129,7 +148,8 @@ describe('facts in Redis', () => {
       attributes: {},
       groups: [],
       observedAt: START,
-      freshUntil: START + 30_000,
+      assumed: true,
+      freshUntil: START + 2_000,
     });
   });
 
@@ -189,7 +209,7 @@ describe('a Redis that fails', () => {
 
   test('fails lookups at once while it is down, and serves again after a restart', async () => {
     const redis = await own();
-    const devices = await source({ url: redis.url });
+    const devices = await source({ url: redis.url }, { freshMs: 1 }, MACHINE_CLOCK);
     expect(await devices.lookup('a', NEVER)).toMatchObject({ status: 'absent' });
     await redis.stop();
     await eventually('the loss is noticed', async () =>
@@ -197,27 +217,74 @@ describe('a Redis that fails', () => {
     );
     await expect(devices.lookup('a', NEVER)).rejects.toMatchObject({
       reason: 'attribute_unavailable',
-      message: "Redis source 'posture': is not connected",
+      message: 'Redis is not connected',
     });
     await own({ port: redis.port });
     await eventually('the source is back', () => tryLookup(devices));
   });
 
-  test('fails lookups after the command timeout when it hangs, and drops the connection rather than queue behind it', async () => {
+  test('fails lookups after the timeout when it hangs, and drops the connection rather than queue behind it', async () => {
     const redis = await own();
-    const devices = await source({ url: redis.url, commandTimeoutMs: 30 });
+    const devices = await source({ url: redis.url }, { freshMs: 1, timeoutMs: 30 }, MACHINE_CLOCK);
     expect(await devices.lookup('a', NEVER)).toMatchObject({ status: 'absent' });
     redis.pause();
     const before = performance.now();
-    await expect(devices.lookup('a', NEVER)).rejects.toThrow(
-      "Redis source 'posture': did not answer in time",
-    );
+    await expect(devices.lookup('b', NEVER)).rejects.toThrow('did not answer within 30 ms');
     expect(performance.now() - before).toBeLessThan(1_000);
     await eventually('the hung connection is dropped', () =>
       log.text().includes('not available') ? true : undefined,
     );
     redis.resume();
     await eventually('the source is back', () => tryLookup(devices));
+  });
+
+  test('is not blamed for an answer that came in time while this process stood still', async () => {
+    const devices = await source({}, { timeoutMs: 20 });
+    expect(await devices.lookup('a', NEVER)).toMatchObject({ status: 'absent' });
+    const answer = devices.lookup('b', NEVER);
+    // The question leaves with this turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
+    const until = performance.now() + 60;
+    while (performance.now() < until);
+    expect(await answer).toMatchObject({ status: 'absent' });
+  });
+
+  test('is left alone while it is down, what is known last is used meanwhile, and its return is no stampede', async () => {
+    const redis = await own();
+    const subjects = Array.from({ length: 50 }, (_, i) => `laptop-${i}`);
+    for (const id of subjects) await redis.client.set(`${keyPrefix}${id}`, '{"level":1}');
+    const devices = await source(
+      { url: redis.url },
+      {
+        freshMs: 1,
+        maxStaleMs: 600_000,
+        concurrency: 4,
+        queue: 100,
+        breaker: { failures: 3, pauseMs: 50 },
+      },
+      MACHINE_CLOCK,
+    );
+    for (const id of subjects) expect(await devices.lookup(id, NEVER)).toMatchObject({ status: 'found' });
+    await redis.stop();
+    await eventually('the breaker opens', async () => {
+      await tryLookup(devices);
+      return devices.health().breaker === 'open' ? true : undefined;
+    });
+    const stale = subjects.map((id) => devices.lookup(id, NEVER, true));
+    for (const answer of stale) expect(answer).toMatchObject({ attributes: { level: 1 }, stale: true });
+    const again = await own({ port: redis.port });
+    for (const id of subjects) await again.client.set(`${keyPrefix}${id}`, '{"level":2}');
+    await eventually('the breaker closes', async () => {
+      await tryLookup(devices);
+      return devices.health().breaker === 'closed' ? true : undefined;
+    });
+    await again.client.config('RESETSTAT');
+    const herd = subjects.flatMap((id) =>
+      Array.from({ length: 20 }, async () => await devices.lookup(id, NEVER)),
+    );
+    for (const answer of await Promise.all(herd)) expect(answer).toMatchObject({ attributes: { level: 2 } });
+    const commands = /cmdstat_getrange:calls=(\d+)/.exec(await again.client.info('commandstats'))?.[1];
+    expect(Number(commands)).toBe(50);
   });
 
   test("gives up with the caller's own reason when the caller does", async () => {

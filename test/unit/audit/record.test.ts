@@ -87,6 +87,7 @@ describe('recordLine', () => {
         subjectId: 'd',
         gives: ['risk'],
         status: 'omitted',
+        leftOut: { risk: 'unavailable' },
         detail: CANARY,
       },
     ] as const;
@@ -94,10 +95,33 @@ describe('recordLine', () => {
       { source: 'directory', subject: 'user', status: 'found', observed_at: 1_767_323_043_678, age_ms: 2000 },
       { source: 'posture', subject: 'device', status: 'found', observed_at: 1_767_323_040_678, age_ms: 5000 },
     ];
-    const left = { source: 'risk', subject: 'device', status: 'omitted' };
+    const left = {
+      source: 'risk',
+      subject: 'device',
+      status: 'omitted',
+      left_out: { risk: 'unavailable' },
+    };
     expect(record(allowedTrace({ omissions }))['pip']).toEqual([...expected, left]);
     expect(record(allowedTrace({ facts: [], omissions }))['pip']).toEqual([left]);
     expect(record(allowedTrace())['pip']).toEqual(expected);
+  });
+
+  it('says of facts how their age is known, and what of them was not used', () => {
+    const [fact] = allowedTrace().facts ?? [];
+    if (!fact) throw new Error('the fixture has no fact');
+    const facts = [
+      { ...fact, assumed: true, stale: true, failure: CANARY, leftOut: { risk: 'unavailable' } },
+      { ...fact, event: true, leftOut: { 'os.patched': 'too_old', level: 'wrong_type' } },
+    ] as const;
+    const line = recordLine(allowedTrace({ facts }), OPTIONS);
+    expect(line).not.toContain(CANARY);
+    expect(record(allowedTrace({ facts }))['pip']).toMatchObject([
+      { source: 'directory', status: 'found', assumed: true, stale: true, left_out: { risk: 'unavailable' } },
+      { event: true, left_out: { 'os.patched': 'too_old', level: 'wrong_type' } },
+    ]);
+    expect(record(allowedTrace({ postureLeftOut: { risk: 'too_old' } }))['device']).toMatchObject({
+      left_out: { risk: 'too_old' },
+    });
   });
 
   it('points a cached answer to the decision that it reuses', () => {

@@ -32,6 +32,7 @@ beforeAll(async () => {
   await writeFile(inFolder('keys/bad.pem'), 'garbage');
   await writeFile(inFolder('short'), 'short');
   await writeFile(inFolder('token'), 'x'.repeat(32));
+  await writeFile(inFolder('shut-off.yaml'), '- {kind: device, id: mdm/a, reason: x}\n');
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
   await writeFile(inFolder('rsa.pem'), rsa.export({ type: 'spki', format: 'pem' }));
 });
@@ -59,6 +60,7 @@ describe('a dry run', () => {
       spiffe: files(),
       ops: { admin_token_file: inFolder('token') },
       onward_identity: { issuer: 'x' },
+      revocation: { admin_token_file: inFolder('token'), file: inFolder('shut-off.yaml') },
     };
     expect(await problemsOf(parts)).toEqual([]);
     expect(await problemsOf({})).toEqual([]);
@@ -103,6 +105,17 @@ describe('a dry run', () => {
     expect(await problemsOf({ spiffe: files(changes()) })).toEqual([expect.stringMatching(problem)]);
   });
 
+  test('tells of a token for revocations that is none, and of a file of shut-offs that is not right', async () => {
+    const short = { admin_token_file: inFolder('short'), file: inFolder('short') };
+    expect(await problemsOf({ revocation: short })).toEqual([
+      expect.stringMatching(/^revocation\.admin_token_file: .*fewer than 32/),
+      expect.stringMatching(/^revocation\.file: .*not a list/),
+    ]);
+    expect(await problemsOf({ revocation: { file: inFolder('no') } })).toEqual([
+      'revocation.file: the file does not exist',
+    ]);
+  });
+
   test('tells of a bundle that is none, and of those of bundle endpoints', async () => {
     const federation = [
       {
@@ -127,6 +140,47 @@ describe('a dry run', () => {
       expect.stringMatching(/^spiffe\.bundles\[1\]\.file: the bundle /),
       expect.stringMatching(/^spiffe\.federation\[0\]\.bundle_file: the bundle /),
       'spiffe.federation[1].ca_file: the file does not exist',
+    ]);
+  });
+
+  test('tells of the facts, lists and credentials without which information points would not open', async () => {
+    await writeFile(inFolder('lists.txt'), '192.0.2.1\nnonsense\n');
+    await writeFile(inFolder('facts.json'), '{"staff/a": 1}');
+    const common = { subject: 'user', gives: ['level'] };
+    const pips = [
+      { ...common, kind: 'static_file', name: 'a', file: inFolder('facts.json') },
+      { ...common, kind: 'static_file', name: 'b', file: inFolder('none.json') },
+      {
+        ...common,
+        kind: 'http',
+        name: 'c',
+        url: 'https://hr.example.com/{id}',
+        token_file: inFolder('none'),
+        ca_file: inFolder('short'),
+      },
+      {
+        ...common,
+        kind: 'scim',
+        name: 'd',
+        url: 'https://d.example',
+        issuer: 'x',
+        token_file: inFolder('token'),
+      },
+      {
+        kind: 'threat_intel',
+        name: 'e',
+        subject: 'ip',
+        lists: [
+          { name: 'f', file: inFolder('lists.txt') },
+          { name: 'g', url: 'https://feeds.example.com/g' },
+        ],
+      },
+    ];
+    expect(await problemsOf({ pips })).toEqual([
+      `pips[0]: ${inFolder('facts.json')}: 'staff/a' is not an object`,
+      `pips[1]: ${inFolder('none.json')}: the file does not exist`,
+      `pips[2]: ${inFolder('none')}: the file does not exist`,
+      expect.stringMatching(/^pips\[4\]: .*lists\.txt:2: .*nonsense/),
     ]);
   });
 

@@ -112,6 +112,8 @@ test('the metrics say when each trust bundle was confirmed and how many SVIDs we
     svidsRefused: () => 3,
     bundles: () => identity.health().bundles,
     issuerKeys: () => [],
+    informationPoints: () => [],
+    threatLists: () => [],
   });
   await metrics.registry.metrics();
   const text = await metrics.registry.metrics();

@@ -37,6 +37,22 @@ describe('a scope', () => {
     expect(signal.aborted).toBe(true);
   });
 
+  test('waits for facts for less long than it may go on, and for them too until it is cancelled', async () => {
+    using scope = new CallScope(createManualClock(), 100);
+    const facts = scope.facts.signal;
+    expect(scope.facts.signal).toBe(facts);
+    await once(facts, 'abort');
+    expect(facts.reason).toMatchObject({ name: 'TimeoutError' });
+    expect(scope.interruption()).toBeUndefined();
+    using gone = new CallScope(createManualClock(), 50_000);
+    const waiting = gone.facts.signal;
+    gone.cancel();
+    expect(waiting.reason).toMatchObject({ message: 'cancelled' });
+    using late = new CallScope(createManualClock(), 50_000);
+    late.cancel();
+    expect(late.facts.signal.aborted).toBe(true);
+  });
+
   test('means nothing by a cancellation that comes after its end', () => {
     const scope = new CallScope(createManualClock(), 50_000);
     const { signal } = scope;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { compileSnapshot } from '../../../src/pdp/compile-snapshot.ts';
+import type { FieldShape } from '../../../src/pdp/policy-snapshot.ts';
 import { SAMPLE_SCHEMA, policyTexts, problemsOf, snapshotOf } from '../../support/snapshot.ts';
 
 const SCHEMA =
@@ -300,19 +301,26 @@ describe('schemas', () => {
     expect(snapshot.entityShape('A::U')).toBeDefined();
     expect(snapshot.contextShape({ type: 'B::Action', id: 'a' })?.fields.get('n')).toEqual({
       required: false,
+      type: { kind: 'long' },
     });
   });
+
+  const fieldsOf = (field: FieldShape | undefined) =>
+    field?.type.kind === 'record' ? field.type.shape.fields : undefined;
 
   test('shapes follow named record types, and name the actions that apply to something', () => {
     const snapshot = snapshotOf(policies, SAMPLE_SCHEMA);
     const shape = snapshot.contextShape({ type: 'ZeroTrust::Action', id: 'GET' });
-    expect(shape?.fields.get('mtls')).toEqual({ required: true });
-    expect(shape?.fields.get('token')?.record?.fields.get('amr')).toEqual({ required: false });
+    expect(shape?.fields.get('mtls')).toEqual({ required: true, type: { kind: 'bool' } });
+    expect(fieldsOf(shape?.fields.get('token'))?.get('amr')).toEqual({
+      required: false,
+      type: { kind: 'set', element: { kind: 'string' } },
+    });
+    expect(shape?.fields.get('user')?.type).toEqual({ kind: 'entity', type: 'ZeroTrust::User' });
+    expect(shape?.fields.get('ip')?.type).toEqual({ kind: 'extension', name: 'ipaddr' });
     expect(snapshot.contextShape({ type: 'ZeroTrust::Action', id: 'read' })).toBeUndefined();
     expect(snapshot.contextShape({ type: 'ZeroTrust::Action', id: 'TRACE' })).toBeUndefined();
-    expect(snapshot.entityShape('ZeroTrust::Device')?.fields.get('os')?.record?.fields.has('patched')).toBe(
-      true,
-    );
+    expect(fieldsOf(snapshot.entityShape('ZeroTrust::Device')?.fields.get('os'))?.has('patched')).toBe(true);
     expect(snapshot.entityShape('ZeroTrust::Workload')?.parentTypes).toEqual(
       new Set(['ZeroTrust::Namespace', 'ZeroTrust::TrustDomain', 'ZeroTrust::WorkloadGroup']),
     );

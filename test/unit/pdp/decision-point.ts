@@ -7,6 +7,7 @@ import { decisionId } from '../../../src/pdp/decision-id.ts';
 import type { Refusal } from '../../../src/pdp/decision.ts';
 import type { EntityQuestion } from '../../../src/pdp/entity-question.ts';
 import type { DeviceIdentity, UserIdentity } from '../../../src/pdp/identity.ts';
+import { NO_REVOCATIONS } from '../../../src/pdp/no-revocations.ts';
 import type { PolicySnapshot } from '../../../src/pdp/policy-snapshot.ts';
 import type { AttributeSource } from '../../../src/pdp/ports.ts';
 import type { DecisionTrace } from '../../../src/pdp/trace.ts';
@@ -85,6 +86,7 @@ export function setUp({ policies = PERMIT_ALL, schema, entities, user, device, .
     device: { authenticate: () => (typeof device === 'function' ? device() : Promise.resolve(device)) },
     snapshots: { current: () => snapshot },
     sources: [],
+    revocations: NO_REVOCATIONS,
     cache,
     maxAgeMs: 60_000,
     acceptsTokens: true,

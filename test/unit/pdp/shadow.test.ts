@@ -4,13 +4,14 @@ import { createDecisionCache } from '../../../src/pdp/decision-cache.ts';
 import { refuse } from '../../../src/pdp/decision.ts';
 import { PdpError } from '../../../src/pdp/errors.ts';
 import { HeaderFields } from '../../../src/pdp/header-fields.ts';
+import { NO_REVOCATIONS } from '../../../src/pdp/no-revocations.ts';
 import type { PolicySnapshot } from '../../../src/pdp/policy-snapshot.ts';
 import type { AttributeSource } from '../../../src/pdp/ports.ts';
 import { Shadow } from '../../../src/pdp/shadow.ts';
 import { outcomeOf } from '../../../src/pdp/shadow-report.ts';
 import type { DecisionTrace } from '../../../src/pdp/trace.ts';
 import { PAYMENT_API, accessRequest } from '../../support/requests.ts';
-import { snapshotOf } from '../../support/snapshot.ts';
+import { SAMPLE_SCHEMA, snapshotOf } from '../../support/snapshot.ts';
 import { PERMIT_ALL, type Setup, setUp, sourceOf, userIdentity } from './decision-point.ts';
 
 const FORBID_ALL = '@id("none") forbid(principal, action, resource);';
@@ -49,6 +50,7 @@ function shadowed(
     cache,
     maxAgeMs: 60_000,
     acceptsTokens: true,
+    revocations: NO_REVOCATIONS,
     sources,
     active: { current: () => inForce },
     candidate: { current: () => beside },
@@ -287,6 +289,101 @@ test('a source is not asked again for what it said, and a failed one fails again
   expect(outcomes).toEqual(['reclassified']);
   expect([groups.asked.length, failing.asked.length]).toEqual([1, 1]);
   expect(shadowRecords[0]?.omissions).toMatchObject([{ source: 'failing', detail: 'failing: down' }]);
+});
+
+describe('what a source said last, having failed, is said again', () => {
+  const READS_RISK = (id: string) =>
+    `@id("${id}") permit(principal, action, resource) unless { context has device && context.device has risk && context.device.risk == "high" };`;
+  const device = { id: 'mdm/d', evidence: 'token_claim' } as const;
+  const last = () => ({
+    status: 'found' as const,
+    attributes: { risk: 'low', compliant: true },
+    groups: [],
+    observedAt: Date.UTC(2026, 0, 1) - 5000,
+    freshUntil: Date.UTC(2026, 0, 1) - 1000,
+    stale: true as const,
+  });
+  const failing = (asked: string[]) => ({
+    ...sourceOf('device', {}, { gives: ['risk', 'compliant'] }),
+    onFailureOf: new Map([['risk', 'last_known' as const]]),
+    lookup(id: string) {
+      asked.push(id);
+      throw new Error('down');
+    },
+    lastKnown: last,
+  });
+
+  test('to a candidate for which it will do, without the source being asked', async () => {
+    const asked: string[] = [];
+    const setup = { active: READS_RISK('a'), device, sources: [failing(asked)] };
+    const { decide, shadow, outcomes, shadowRecords } = shadowed(READS_RISK('b'), setup);
+    await decide();
+    await shadow.settled();
+    expect([asked.length, outcomes]).toEqual([1, ['reclassified']]);
+    expect(shadowRecords[0]?.facts).toMatchObject([{ stale: true, failure: 'down' }]);
+  });
+
+  test('and denies a candidate that reads what must be known', async () => {
+    const asked: string[] = [];
+    const setup = { active: READS_RISK('a'), device, sources: [failing(asked)] };
+    const { decide, shadow, outcomes } = shadowed(
+      `${READS_RISK('b')} @id("c") permit(principal, action, resource) when { context has device && context.device has compliant && context.device.compliant };`,
+      setup,
+    );
+    await decide();
+    await shadow.settled();
+    expect([asked.length, outcomes]).toEqual([1, ['failed']]);
+  });
+});
+
+test.each([
+  ['omit', 'no_permit'],
+  ['deny', 'attribute_refused'],
+] as const)(
+  'what is too old by the schema of a candidate means what its source says: %s',
+  async (onFailure, reason) => {
+    const policies =
+      '@id("low") permit(principal, action, resource) when { context has device && context.device has risk && context.device.risk == "low" };';
+    const schema = SAMPLE_SCHEMA.replace(/(firewall\?: Bool,\s+)/, '$1@max_age("1m") ');
+    const observedAt = Date.UTC(2026, 0, 1) - 60_001;
+    const says = { status: 'found', attributes: { risk: 'low' }, groups: [], observedAt } as const;
+    const source = {
+      ...sourceOf('device', { risk: 'low' }, { onFailure }),
+      lookup: () => ({ ...says, freshUntil: observedAt + 120_000 }),
+    };
+    const device = { id: 'mdm/d', evidence: 'token_claim' } as const;
+    const setup = { active: policies, device, sources: [source] };
+    const { decide, shadow, shadowRecords } = shadowed(snapshotOf(policies, schema), setup);
+    expect((await decide()).decision.reason).toBe('permitted');
+    await shadow.settled();
+    expect(shadowRecords.map(({ decision }) => decision.reason)).toEqual([reason]);
+  },
+);
+
+test('a stale answer that does not do for the candidate is asked for anew', async () => {
+  const reads = (name: string, id: string) =>
+    `@id("${id}") permit(principal, action, resource) unless { context has device && context.device has ${name} && context.device.${name} };`;
+  const asked: (boolean | undefined)[] = [];
+  const source = {
+    ...sourceOf('device', { compliant: false, managed: false }),
+    onFailureOf: new Map([['compliant', 'last_known' as const]]),
+    lookup(_id: string, _asker: unknown, stale?: boolean) {
+      asked.push(stale);
+      const [observedAt, freshUntil] = [Date.UTC(2026, 0, 1), Date.UTC(2026, 0, 1) + 1000];
+      const attributes = { compliant: false, managed: false };
+      const answer = { status: 'found' as const, attributes, groups: [], observedAt, freshUntil };
+      return stale ? { ...answer, stale } : answer;
+    },
+  };
+  const device = { id: 'mdm/d', evidence: 'token_claim' } as const;
+  const { decide, shadow, outcomes } = shadowed(reads('managed', 'b'), {
+    active: reads('compliant', 'a'),
+    device,
+    sources: [source],
+  });
+  await decide();
+  await shadow.settled();
+  expect([asked, outcomes]).toEqual([[true, false], ['reclassified']]);
 });
 
 test('what the candidate reads beyond the policies in force is asked for', async () => {

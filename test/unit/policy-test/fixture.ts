@@ -37,10 +37,11 @@ export const SCHEMA = `namespace ZeroTrust {
   entity Workload in [Namespace, TrustDomain, WorkloadGroup] = { trust_domain: String };
   entity Group in [Group];
   entity User in [Group] = { issuer: String, subject: String, level?: Long };
-  entity DeviceGroup; entity Device in [DeviceGroup] = { compliant?: Bool };
+  entity DeviceGroup; entity Device in [DeviceGroup] = { @max_age("1h") compliant?: Bool };
   entity Anonymous; entity Service = { host: String };
   entity Endpoint in [Service] = { path: String, host: String };
-  type Facts = { mtls: Bool, source?: Workload, user?: User, device?: Device, now?: datetime, ip?: ipaddr };
+  type Facts = { mtls: Bool, source?: Workload, user?: User, device?: Device, now?: datetime, ip?: ipaddr,
+    ip_facts?: { threats?: Set<String> } };
   action GET, POST appliesTo { principal: [User, Workload, Anonymous], resource: [Endpoint], context: Facts };
 }`;
 

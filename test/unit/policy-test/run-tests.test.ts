@@ -166,6 +166,63 @@ describe('request-level cases', () => {
     expect(results.filter((result) => !result.passed)).toEqual([]);
   });
 
+  it('tell what is too old, what was said last by a source that is down, and what an event said', async () => {
+    const member = { source: 'directory', subject: 'user', groups: ['members'] };
+    const mdm = (...facts: object[]) => ({
+      device: { id: 'mdm/d' },
+      facts: [member, ...facts.map((fact) => ({ source: 'mdm', subject: 'device', ...fact }))],
+    });
+    const denied = { decision: 'DENY', policies: ['t.compliant'] };
+    const unavailable = { decision: 'DENY', reason: 'attribute_unavailable' };
+    const refused = { decision: 'DENY', reason: 'attribute_refused' };
+    const [good, bad] = [{ attributes: { compliant: true } }, { attributes: { compliant: false } }];
+    const lastKnown = { on_failure_by_attribute: { compliant: 'last_known' } };
+    const results = await run([
+      requestCase('young enough', mdm({ ...good, age_s: 3600 }), ALLOWED),
+      requestCase('too old, and must be known', mdm({ ...good, age_s: 3601 }), refused),
+      requestCase('too old, and is missing', mdm({ ...good, age_s: 3601, on_failure: 'omit' }), denied),
+      requestCase('an event does not age', mdm({ ...good, age_s: 3601, event: true }), ALLOWED),
+      requestCase('stale, where that will do', mdm({ ...good, ...lastKnown, state: 'stale' }), ALLOWED),
+      requestCase('stale, where it will not', mdm({ ...good, state: 'stale' }), unavailable),
+      requestCase('nothing from before', mdm({ ...good, ...lastKnown, state: 'down' }), unavailable),
+      requestCase(
+        'omitted by attribute',
+        mdm({ state: 'down', on_failure_by_attribute: { compliant: 'omit', groups: 'omit' } }),
+        denied,
+      ),
+      requestCase('the newest counts', mdm({ ...bad, age_s: 9 }, { ...good, age_s: 5 }), ALLOWED),
+      requestCase(
+        'an event goes before what is only assumed to be new',
+        mdm({ ...bad, age_s: 9, event: true }, { ...good, stated: false }),
+        denied,
+      ),
+      requestCase(
+        'and not before what was observed later',
+        mdm({ ...bad, age_s: 9, event: true }, { ...good, age_s: 5 }),
+        ALLOWED,
+      ),
+    ]);
+    expect(results.filter((result) => !result.passed)).toEqual([]);
+  });
+
+  it('ask information points about the address of the client', async () => {
+    const policies = `${POLICIES}
+      @id("t.tor") forbid (principal, action, resource) when {
+        context has ip_facts && context.ip_facts has threats && context.ip_facts.threats.contains("tor") };`;
+    const facts = [{ source: 'lists', subject: 'ip', attributes: { threats: ['tor'] } }];
+    const cases = [
+      requestCase('listed', { ip: '203.0.113.7', facts }, { decision: 'DENY', policies: ['t.tor'] }),
+      requestCase('no address', { facts }, { decision: 'DENY', reason: 'attribute_unavailable' }),
+      requestCase(
+        'no address, which may be',
+        { facts: facts.map((fact) => ({ ...fact, on_failure: 'omit' })) },
+        { decision: 'DENY', reason: 'no_permit' },
+      ),
+    ];
+    const results = await run(cases, { 's/s.cedar': policies });
+    expect(results.filter((result) => !result.passed)).toEqual([]);
+  });
+
   it('take facts about a subject that nobody proved for nothing', async () => {
     const facts = [{ source: 'mdm', subject: 'device', attributes: { compliant: false } }];
     const result = await one({ facts }, { decision: 'DENY', reason: 'no_permit' });

@@ -247,7 +247,7 @@ describe('every problem of a file is told with its position', () => {
     [
       'an attribute that only others know',
       { resource: `{ type: Dental::Patient, id: x, attributes: { doctor: me } }` },
-      "the attribute 'doctor' is declared as Entity, which only an information point can give",
+      "the attribute 'doctor' is declared as ZeroTrust::User, which only an information point can give",
     ],
     [
       'a list of another type',

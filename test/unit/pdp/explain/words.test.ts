@@ -15,7 +15,8 @@ const SCHEMA = `
   action view appliesTo {
     principal: [User, Robot],
     resource: [Doc],
-    context: { n?: Long, flag?: Bool, ip?: ipaddr, score?: decimal, now?: datetime, text?: String, "odd name"?: Bool, list?: Set<String>, device?: ZeroTrust::Device },
+    context: { n?: Long, flag?: Bool, ip?: ipaddr, score?: decimal, now?: datetime, text?: String, "odd name"?: Bool, list?: Set<String>, device?: ZeroTrust::Device,
+      ip_facts?: { threats?: Set<String>, country?: String } },
   };
   namespace ZeroTrust { entity Device = { risk?: String, compliant?: Bool }; }`;
 
@@ -234,14 +235,45 @@ describe('the provenance of a value', () => {
     },
   });
 
-  test('is the first source that gave it', () => {
+  test('is the source that observed it last', () => {
     const facts = [
       fact('os', 1, { patched: true }),
       fact('jamf', 4999, { compliant: false }),
       fact('late', 1, { compliant: false }),
     ];
     expect(words('context.device.compliant', { facts })).toEqual([
-      'context.device.compliant is false (source: jamf, 4 s old)',
+      'context.device.compliant is false (source: late, 1 ms old)',
+    ]);
+  });
+
+  test('says that it is past its freshness', () => {
+    const facts = [fact('jamf', 4000, { compliant: false }, { stale: true })];
+    expect(words('context.device.compliant', { facts })).toEqual([
+      'context.device.compliant is false (source: jamf, 4 s old, stale)',
+    ]);
+  });
+
+  test.each([
+    ['too_old', 'what jamf knows is too old'],
+    ['unavailable', 'jamf could not answer'],
+    ['wrong_type', 'jamf gave one of another type'],
+  ] as const)('tells of a value that is missing why it was left out: %s', (why, text) => {
+    const left = { subject: 'person', subjectId: 'ann', leftOut: { admin: why } } as const;
+    expect(words('principal has admin', { facts: [fact('jamf', 4000, { admin: true }, left)] })).toEqual([
+      `principal has no admin (${text})`,
+    ]);
+  });
+
+  test('is that of what is known of the address', () => {
+    const cedar = { ...REQUEST, context: { ...REQUEST.context, ip_facts: { threats: ['tor'] } } };
+    const about = { subject: 'ip', subjectId: '192.168.0.1' };
+    const lists = fact('lists', 4000, { threats: ['tor'] }, about);
+    expect(words('context.ip_facts.threats.contains("vpn")', { facts: [lists], cedar })).toEqual([
+      'context.ip_facts.threats is ["tor"], which does not contain "vpn" (source: lists, 4 s old)',
+    ]);
+    const geo = fact('geo', 4000, { country: 'CH' }, { ...about, leftOut: { country: 'too_old' } });
+    expect(words('context.ip_facts has country', { facts: [lists, geo], cedar })).toEqual([
+      'context.ip_facts has no country (what geo knows is too old)',
     ]);
   });
 

@@ -185,7 +185,7 @@ describe('the answer is good until', () => {
   const NOT_NOW = READS_ALL.replace('(context has now && context.now > datetime("2020-01-01")) ||', '');
 
   test('the first of its inputs goes stale', async () => {
-    const sources = [sourceOf('user', { revoked: false }, { freshUntil: start + 9000, gives: ['managed'] })];
+    const sources = [sourceOf('user', {}, { groups: ['x'], freshUntil: start + 9000 })];
     const device = { id: 'd', evidence: 'assertion', freshUntil: start + 8000 } as const;
     expect(await until({ policies: NOT_NOW })).toBe(start + 60_000);
     expect(

@@ -100,7 +100,7 @@ describe('a source that fails', () => {
     });
     expect((await decide()).decision).toMatchObject({
       reason: 'attribute_unavailable',
-      detail: 'user-source: down',
+      detail: "user-source: down; 'revoked' must be known",
     });
   });
 
@@ -115,6 +115,7 @@ describe('a source that fails', () => {
         subjectId: 'demo/alice',
         gives: ['revoked'],
         status: 'omitted',
+        leftOut: { revoked: 'unavailable' },
         detail: 'user-source: down',
       },
     ]);

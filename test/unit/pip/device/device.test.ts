@@ -81,6 +81,7 @@ describe('device authenticator', () => {
     expect(await authenticate([await assertion()])).toEqual({
       id: 'mdm/laptop-1',
       evidence: 'assertion',
+      issuedAt: START,
       posture: POSTURE,
       observedAt: START - 60_000,
       freshUntil: START + 300_000,

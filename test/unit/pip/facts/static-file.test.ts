@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { AttributeSource } from '../../../../src/pdp/ports.ts';
 import { type StaticFileOptions, openStaticFile } from '../../../../src/pip/facts/static-file.ts';
+import { MACHINE_CLOCK } from '../../../support/clock.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { type ManualClock, type MemoryLog, START, manualClock, memoryLog } from '../fixture.ts';
 
@@ -34,7 +35,7 @@ async function source(content: unknown, options: Partial<StaticFileOptions> = {}
     name: 'users',
     file,
     subject: 'user',
-    gives: ['department', 'level', 'home'],
+    gives: ['department', 'level', 'home', 'groups'],
     onFailure: 'deny',
     freshMs: 60_000,
     clock,
@@ -46,6 +47,12 @@ async function source(content: unknown, options: Partial<StaticFileOptions> = {}
 }
 
 describe('facts from a file', () => {
+  test('come with what a wrong one means', async () => {
+    const onFailureOf = new Map([['level', 'omit' as const]]);
+    expect(await source({}, { onFailureOf })).toMatchObject({ onFailure: 'deny', onFailureOf });
+    expect(await source({})).not.toHaveProperty('onFailureOf');
+  });
+
   test('are found by subject id', async () => {
     const users = await source({
       'staff/alice': {
@@ -67,11 +74,26 @@ describe('facts from a file', () => {
     });
   });
 
-  test("are dated by the file's modification where they have no date", async () => {
-    const users = await source({ 'staff/bob': {} });
+  test('hold no groups where those are not among what is given', async () => {
+    const users = await source({ 'staff/alice': { groups: ['admins'], level: 1 } }, { gives: ['level'] });
+    expect(await users.lookup('staff/alice', NEVER)).toMatchObject({ groups: [], attributes: { level: 1 } });
+  });
+
+  test("are dated by the file's modification where they have no date, which is an assumption", async () => {
+    await writeFile(file, '{}');
+    const users = await source({ 'staff/bob': {} }, { clock: MACHINE_CLOCK });
     const { mtimeMs } = await stat(file);
-    const { observedAt } = await users.lookup('staff/bob', NEVER);
+    const { observedAt, assumed } = await users.lookup('staff/bob', NEVER);
     expect(Math.abs(observedAt - mtimeMs)).toBeLessThanOrEqual(1);
+    expect(assumed).toBe(true);
+  });
+
+  test('are not believed to be of a time that has not come yet', async () => {
+    const users = await source({ 'staff/bob': { observed_at: '2099-01-01T00:00:00Z' } });
+    await utimes(file, 4e9, 4e9);
+    expect(await users.lookup('staff/bob', NEVER)).toMatchObject({ assumed: true });
+    const { observedAt } = await users.lookup('staff/bob', NEVER);
+    expect(observedAt).toBeLessThanOrEqual(clock.now());
   });
 
   test.each(['staff/mallory', 'constructor', '__proto__', 'toString', ''])(

@@ -22,7 +22,7 @@ function attribute(type: 'string' | 'long' | 'bool' | 'string_set', value: unkno
 
 describe('claim mapping', () => {
   test('lets nothing unmapped leave', () => {
-    expect(map({ email: 'a@b', groups: ['g'], device: 'd', posture: {} }, {})).toEqual({
+    expect(map({ nickname: 'a', tid: 't', groups: ['g'], device: 'd', posture: {} }, {})).toEqual({
       claims: {},
       groups: [],
     });
@@ -37,6 +37,20 @@ describe('claim mapping', () => {
       sessionId: 's-1',
       tokenId: 't-1',
     });
+  });
+
+  test('takes the tenant where it is mapped, and the address of a user, in lower case', () => {
+    const payload = { tid: 'Contoso', email: 'Alice@Example.COM', mail: 'other@example.com' };
+    expect(map(payload, { tenant: 'tid' })).toMatchObject({
+      tenantId: 'Contoso',
+      email: 'alice@example.com',
+    });
+    expect(map(payload, { email: 'mail' })).toMatchObject({ email: 'other@example.com' });
+    expect(map(payload, {})).not.toHaveProperty('tenantId');
+    expect(map(payload, {}, 'device')).not.toHaveProperty('email');
+    expect(map({ email: '' }, {})).not.toHaveProperty('email');
+    expect(map({ email: ['a@b'] }, {})).toMatchObject({ refusal: 'token_claims_refused' });
+    expect(map({ tid: 7 }, { tenant: 'tid' })).toMatchObject({ refusal: 'token_claims_refused' });
   });
 
   test('names the issuer of the device, which may be another than that of the user', () => {

@@ -24,7 +24,7 @@ describe('issuer options', () => {
       claimValues: {},
       binding: 'none',
       requireLowS: false,
-      claims: { sessionId: 'sid', clientId: 'client_id', attributes: {} },
+      claims: { sessionId: 'sid', email: 'email', clientId: 'client_id', attributes: {} },
     });
   });
 

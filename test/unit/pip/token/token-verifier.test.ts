@@ -81,7 +81,7 @@ function encode(value: unknown): string {
 
 describe('a good token', () => {
   test('is verified and reduced to what is mapped', async () => {
-    const token = await es256.sign({ jti: 'token-1', sid: 'session-1', nbf: NOW_S, email: SECRET_CLAIM });
+    const token = await es256.sign({ jti: 'token-1', sid: 'session-1', nbf: NOW_S, nickname: SECRET_CLAIM });
     expect(await verify(token)).toEqual({
       issuer: 'staff',
       subject: 'alice',

@@ -12,8 +12,8 @@ import type { Log } from '../pdp/log.ts';
 import { type SvidState, type TrustBundle, type X509Svid, isSvidProblem } from '../pdp/x509-svid.ts';
 import { createSvidVerifier } from '../pip/spiffe/x509/verify-svid.ts';
 
-/** One question to the ops surface. */
-export interface OpsRequest {
+/** One question to a surface of a running server. */
+export interface ServerRequest {
   readonly method: 'GET' | 'POST';
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
@@ -21,7 +21,7 @@ export interface OpsRequest {
 }
 
 /** What it answered. */
-export interface OpsResponse {
+export interface ServerResponse {
   readonly status: number;
   readonly text: string;
 }
@@ -34,9 +34,9 @@ type Held = SvidState & { readonly svid: X509Svid };
  */
 export async function askOverMutualTls(
   url: URL,
-  question: OpsRequest,
+  question: ServerRequest,
   spiffe: NonNullable<Config['spiffe']>,
-): Promise<OpsResponse> {
+): Promise<ServerResponse> {
   await using stack = new AsyncDisposableStack();
   const held = await holdSvid(spiffe, stack);
   const socket = connect({
@@ -84,7 +84,7 @@ function assertOurs(socket: TLSSocket, { svid: { identity }, bundles }: Held): v
     throw new PdpError('internal', `the server is ${server.identity.id}, of another trust domain than ours`);
 }
 
-async function send(url: URL, question: OpsRequest, socket: TLSSocket): Promise<OpsResponse> {
+async function send(url: URL, question: ServerRequest, socket: TLSSocket): Promise<ServerResponse> {
   const { method, headers, body, signal } = question;
   const path = `${url.pathname}${url.search}`;
   const call = request({
