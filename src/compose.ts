@@ -13,6 +13,7 @@ import { httpStatusOf } from './api/status.ts';
 import { type LogWriter, openLogWriter } from './audit/log-writer.ts';
 import { createRecorder } from './audit/recorder.ts';
 import { type Core, type CoreParts, SYSTEM_CLOCK, composeCore } from './compose/core.ts';
+import { authzenOf } from './compose/authzen.ts';
 import { createDecisionService } from './compose/check.ts';
 import { grantRoutesOf } from './compose/grants.ts';
 import { type EventStreams, openEventStreams } from './compose/event-streams.ts';
@@ -21,7 +22,7 @@ import { type ActivationLog, createActivationLog, createRollout } from './compos
 import { createRecordedEffects, revocationRoutesOf } from './compose/revocation-admin.ts';
 import { createReadiness, followReadiness, gaugesOf } from './compose/readiness.ts';
 import { type OpenedSharedState, openSharedState, sharedStateWarnings } from './compose/shared-state.ts';
-import { type Surfaces, openSurfaces, plaintextSurfaces } from './compose/surfaces.ts';
+import { type Surfaces, drainSurfaces, openSurfaces, plaintextSurfaces } from './compose/surfaces.ts';
 import { openIdentity } from './compose/svid.ts';
 import { LOOPBACK } from './config/rules.ts';
 import { SURFACES, isPlaintext } from './config/surfaces.ts';
@@ -75,20 +76,12 @@ export async function startApp(config: Config, log: Logger, signal?: AbortSignal
   const services = servicesOf(config, { core, onward }, { inFlight, ...reportingOf(metrics, log) });
   const state = { draining: false, listening: false };
   const needed = plaintextSurfaces(config).length < SURFACES.length ? identity : undefined;
-  const readiness = createReadiness(
-    {
-      core,
-      writer,
-      onward,
-      identity: needed,
-      warnings: () => [
-        ...(identity?.warnings() ?? []),
-        ...events.warnings(),
-        ...sharedStateWarnings(shared, config.revocation.max_lag_ms),
-      ],
-    },
-    state,
-  );
+  const warnings = () => [
+    ...(identity?.warnings() ?? []),
+    ...events.warnings(),
+    ...sharedStateWarnings(shared, config.revocation.max_lag_ms),
+  ];
+  const readiness = createReadiness({ core, writer, onward, identity: needed, warnings }, state);
   metrics.watch(gaugesOf({ core, identity }, inFlight, readiness));
   revoked.watch(core.revocations);
   const around = { clock: SYSTEM_CLOCK, log, writer, metrics, ...dpopOf(config) };
@@ -100,9 +93,14 @@ export async function startApp(config: Config, log: Logger, signal?: AbortSignal
     metrics: () => exposition(metrics),
     more: moreRoutes(config, core, events, around),
   };
-  const routes = [...keySetOf(config, onward), ...grantRoutesOf(config, core, around), ...events.routes];
-  const http = { clock: SYSTEM_CLOCK, log, routes };
-  const surfaces = await openSurfaces(config, { ...services, ops, http, identity }, stack, signal);
+  const routes = [
+    ...keySetOf(config, onward),
+    ...authzenOf(config, core, { inFlight, writer, observers: [metrics, tracing] }),
+    ...grantRoutesOf(config, core, around),
+    ...events.routes,
+  ];
+  const served = { ...services, ops, http: { clock: SYSTEM_CLOCK, log, routes }, identity };
+  const surfaces = await openSurfaces(config, served, stack, signal);
   state.listening = true;
   events.start();
   stack.use(followReadiness(surfaces.grpc, readiness));
@@ -121,16 +119,13 @@ function appOf(
   { surfaces, policies, readiness, state }: Started,
   owned: AsyncDisposableStack,
 ): App {
-  const { grpc } = surfaces;
   return {
     addresses: addressesOf(surfaces),
     policies,
     readiness,
     async stop() {
       state.draining = true;
-      grpc.setServing(false);
-      await new Promise((resolve) => setTimeout(resolve, shutdown.lag_ms));
-      await grpc.stop(shutdown.grace_ms);
+      await drainSurfaces(surfaces, shutdown);
       await owned.disposeAsync();
     },
   };
@@ -285,12 +280,12 @@ function dpopOf({ tokens: { dpop } }: Config): { readonly dpopAlgorithms?: reado
 }
 
 function servicesOf(config: Config, deciding: Deciding, serving: Serving) {
-  const { decisionPoint, policies: snapshots, headerOfToken } = deciding.core;
+  const { decisionPoint, policies: snapshots, headerOfToken, applications } = deciding.core;
   const plaintext = isPlaintext('grpc', config.grpc);
   const common = { ...serving, decisionPoint, clock: SYSTEM_CLOCK, plaintext };
   return {
     service: serviceOf(config, deciding, serving),
-    decisions: createDecisionService(config, { ...common, snapshots, headerOfToken }),
+    decisions: createDecisionService(config, { ...common, snapshots, headerOfToken, applications }),
   };
 }
 

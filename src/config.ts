@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Authzen } from './config/authzen.ts';
 import { Check } from './config/check.ts';
 import { Devices } from './config/devices.ts';
 import { checkEffects } from './config/effects.ts';
@@ -110,6 +111,10 @@ export const ConfigSchema = z
     ops: Ops.prefault({}),
     decision: Decision.prefault({}),
     check: Check.prefault({}),
+    authzen: Authzen.optional().meta({
+      description:
+        'OpenID AuthZEN Authorization API 1.0 on the HTTP surface, for the callers that `check` names. Absent: it is not served.',
+    }),
     policies: Policies.prefault({}),
     issuers: z.array(Issuer).default([]).meta({ description: 'Token issuers.' }),
     tokens: Tokens.prefault({}),

@@ -26,6 +26,7 @@ import {
   registerThreatLists,
 } from './telemetry/information-points.ts';
 import { type IssuerKeys, registerIssuerKeys } from './telemetry/issuers.ts';
+import { type SearchFigures, recordSearchSpan, searchMetrics } from './telemetry/searches.ts';
 import { type SharedStateMetrics, sharedStateMetrics } from './telemetry/shared-state.ts';
 
 /** The operational log, on stderr: stdout is for what a command answers. Fields that hold credentials are cut out wherever they occur. */
@@ -69,6 +70,7 @@ export interface Gauges {
 export interface Metrics extends EventStreamMetrics, GrantMetrics, SharedStateMetrics {
   readonly registry: Registry;
   checked(trace: DecisionTrace): void;
+  readonly searched: (search: SearchFigures) => void;
   encoded(microseconds: number): void;
   policyReload(outcome: 'loaded' | 'refused', slot: SlotName): void;
   shadow(outcome: ShadowOutcome | 'skipped'): void;
@@ -122,6 +124,7 @@ export function createMetrics(): Metrics {
       for (const stage in trace.timings)
         stages.observe({ stage }, (trace.timings[stage as Stage] ?? 0) / 1e6);
     },
+    searched: searchMetrics(registers),
     encoded: (microseconds) => stages.observe({ stage: 'encode' }, microseconds / 1e6),
     ...policyMetrics(registers),
     ...identityMetrics(registers),
@@ -249,6 +252,8 @@ function confirmedBundles({ bundles }: Gauges, registers: Registry[]): Gauge {
 /** Traces of checks; off until an OTLP endpoint is configured. */
 export interface Tracing extends AsyncDisposable {
   readonly observer: Observer;
+  /** Told of every search that was answered. Must not throw. */
+  searched(search: SearchFigures): void;
 }
 
 /** Also how long a collector that does not answer can hold up the end of the process. */
@@ -268,6 +273,7 @@ export async function startTracing(options: {
   const tracer = otel.getTracer('cedar-pdp');
   return {
     observer: { checked: (trace) => recordSpans(tracer, trace) },
+    searched: (search) => recordSearchSpan(tracer, search),
     // Spans that the collector does not take are lost; that is no fault of ours to end with.
     [Symbol.asyncDispose]: () => sdk.shutdown().catch(() => undefined),
   };

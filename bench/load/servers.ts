@@ -72,6 +72,8 @@ export interface PdpSettings {
   readonly policySet?: string;
   /** The cores that it may use, as `taskset` takes them; default the one. */
   readonly cores?: string;
+  /** Added to the configuration, by top-level key. */
+  readonly more?: Readonly<Record<string, unknown>>;
   /** Folder for a CPU profile of the PDP; measuring costs time, so the numbers of such a run are not for publishing. */
   readonly profileDir?: string | undefined;
 }
@@ -84,13 +86,17 @@ export async function startPdp({
   profileDir,
   policySet,
   cores,
+  more,
 }: PdpSettings): Promise<ServerProcess> {
   const [port, opsPort] = [await freePort(), await freePort()];
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'jwks.json'), JSON.stringify(jwks));
   const facts = users.map((user) => [`${ISSUER_NAME}/${user}`, { groups: ['Finance'], revoked: false }]);
   writeFileSync(join(folder, 'directory.json'), JSON.stringify(Object.fromEntries(facts)));
-  writeFileSync(join(folder, 'pdp.yaml'), stringify(pdpConfig(folder, port, opsPort, policySet)));
+  writeFileSync(
+    join(folder, 'pdp.yaml'),
+    stringify({ ...pdpConfig(folder, port, opsPort, policySet), ...more }),
+  );
   const main = join(ROOT, 'dist/main.js');
   const profile = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
   const child = spawnPinned(

@@ -15,7 +15,14 @@ export function correlation(
   metadata: Metadata,
   headers?: HeaderFields,
 ): Pick<Envelope, 'trace' | 'requestId'> {
-  const own = (name: string) => metadata.get(name)[0]?.toString();
+  return correlationOf((name) => metadata.get(name)[0]?.toString(), headers);
+}
+
+/** As {@link correlation}, by a look-up of the call's own header fields. */
+export function correlationOf(
+  own: (name: string) => string | undefined,
+  headers?: HeaderFields,
+): Pick<Envelope, 'trace' | 'requestId'> {
   const trace = parseTraceparent(own('traceparent')) ?? parseTraceparent(headers?.values('traceparent')[0]);
   const requestId = (headers ? headers.values('x-request-id')[0] : own('x-request-id')) ?? '';
   return {

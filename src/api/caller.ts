@@ -4,6 +4,9 @@ import type { Pep } from '../pdp/access-request.ts';
 import { type Refusal, refuse } from '../pdp/decision.ts';
 import { type TlsPeer, peerOfCertificate, peerOfSocket } from './tls/peer.ts';
 
+/** By whose list a caller may call: that of the surface, or one that the service has of its own. */
+export type CallerList = 'surface' | 'own';
+
 /** Who is calling, and whether we answer. */
 export interface Caller {
   /** The connection's address and, on TLS, the workload that was verified when it was made. */
@@ -20,7 +23,7 @@ export interface Caller {
 export function callerOf(
   call: Pick<ServerUnaryCall<unknown, unknown>, 'getPeer' | 'getAuthContext'>,
   plaintext: boolean,
-  list: 'surface' | 'own',
+  list: CallerList,
   now: number,
 ): Caller {
   const address = call.getPeer();
@@ -30,12 +33,7 @@ export function callerOf(
 }
 
 /** As {@link callerOf}, of an HTTP request by the connection it came on. */
-export function callerOn(
-  socket: Socket,
-  plaintext: boolean,
-  now: number,
-  list: 'surface' | 'own' = 'surface',
-): Caller {
+export function callerOn(socket: Socket, plaintext: boolean, list: CallerList, now: number): Caller {
   const address = `${socket.remoteAddress}:${socket.remotePort}`;
   if (plaintext) return { pep: { address } };
   const peer = peerOfSocket(socket);

@@ -8,6 +8,7 @@ export type ControlKind =
   | 'recovered'
   | 'gap'
   | 'policy_activated'
+  | 'search'
   | 'revocation_changed'
   | 'revocation_change_unconfirmed'
   | 'security_event'

@@ -132,7 +132,7 @@ function fields(trace: DecisionTrace, options: RecordOptions, limits: Limits, tr
     cache:
       cache?.hit === true ? { hit: true, of: cache.of, age_ms: integerOrNull(cache.ageMs) } : (cache ?? null),
     http_status: integerOrNull(options.httpStatus(decision)),
-    pep: { address: pep.address, spiffe_id: pep.workload?.id },
+    pep: { address: pep.address, spiffe_id: pep.workload?.id, application: pep.application?.id },
     trace_id: cappedOrNull(trace.trace?.traceId, 64),
     span_id: cappedOrNull(trace.trace?.spanId, 64),
     request_id: cappedOrNull(trace.requestId, text),

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { relative } from 'node:path';
 import type { Logger } from 'pino';
+import { METADATA_PATH } from '../api/authzen/metadata.ts';
 import { type App, startApp } from '../compose.ts';
 import { nobodyMayAsk, plaintextSurfaces } from '../compose/surfaces.ts';
 import { LOOPBACK } from '../config/rules.ts';
@@ -75,12 +76,15 @@ export const serve: Command = {
 const NOBODY = 'nobody may ask: grpc.allow is empty';
 
 /** What is said to a caller that nobody knows is a choice to be seen. */
-function warnOfPlaintextQuestions({ check, grpc }: Config, log: Logger): void {
-  if (!isPlaintext('grpc', grpc)) return;
+function warnOfPlaintextQuestions(config: Config, log: Logger): void {
+  const { check, grpc, http, authzen } = config;
   const { plaintext_callers: anybody, explain } = check;
-  if (anybody)
+  const onGrpc = isPlaintext('grpc', grpc);
+  if (anybody && onGrpc)
     log.warn({ ...anybody }, 'whoever reaches the gRPC surface may ask the decision service, as configured');
-  if (explain.plaintext)
+  if (anybody && authzen && isPlaintext('http', http))
+    log.warn({ ...anybody }, 'whoever reaches the HTTP surface may ask the AuthZEN API, as configured');
+  if (explain.plaintext && onGrpc)
     log.warn({}, 'whoever reaches the gRPC surface may have EXPLANATIONS of any decision, as configured');
 }
 
@@ -92,13 +96,21 @@ function banner(config: Config, { addresses, policies }: App, file: string | und
     ...(nobodyMayAsk(config) ? [`            ${NOBODY}`] : []),
     ...(addresses.http === undefined
       ? []
-      : [`  http      ${scheme('http')}://${addresses.http}   /.well-known/jwks.json`]),
+      : [`  http      ${scheme('http')}://${addresses.http}   ${httpPaths(config).join(' ')}`]),
     `  ops       ${scheme('ops')}://${addresses.ops}   /livez /readyz /metrics /policies`,
     ...policyLines(policies),
     `  log       ${relative('', config.audit.dir) || '.'}`,
   ];
   if (config.demo) lines.push('', ...demoHints(addresses.grpc, file));
   return `${lines.join('\n')}\n`;
+}
+
+function httpPaths({ authzen, onward_identity: onward }: Config): readonly string[] {
+  const metadata = authzen?.base_url === undefined ? [] : [METADATA_PATH];
+  return [
+    ...(authzen ? ['/access/v1 (AuthZEN)', ...metadata] : []),
+    ...(onward ? ['/.well-known/jwks.json'] : []),
+  ];
 }
 
 function policyLines(policies: App['policies']): string[] {

@@ -1,6 +1,9 @@
 import { type DecisionServiceParts, DecisionService } from '../api/decision-service/service.ts';
-import type { Grant } from '../api/decision-service/grants.ts';
-import { Names } from '../api/decision-service/names.ts';
+import type { Access, ApplicationAuthenticator } from '../api/question/access.ts';
+import type { QuestionOptions } from '../api/question/question-reader.ts';
+import type { Pep } from '../pdp/access-request.ts';
+import type { Grant } from '../api/question/grants.ts';
+import { Names } from '../api/question/names.ts';
 import { loadDecisionServiceTypes } from '../api/protos.ts';
 import type { Config } from '../config.ts';
 import type { WorkloadIdentity } from '../pdp/identity.ts';
@@ -12,29 +15,39 @@ export type DecisionServiceShares = Pick<
   DecisionServiceParts,
   'decisionPoint' | 'snapshots' | 'clock' | 'inFlight' | 'onEncoded' | 'onFault'
 > & {
-  /** See `DecodeOptions`. */
+  /** See `QuestionOptions`. */
   readonly headerOfToken: (token: string) => string;
+  /** See `Access`. */
+  readonly applications: ApplicationAuthenticator | undefined;
   /** Whether the gRPC surface is plaintext. */
   readonly plaintext: boolean;
 };
 
-/** Makes `pdp.v1.DecisionService` by the configuration. */
-export function createDecisionService(config: Config, shares: DecisionServiceShares): DecisionService {
-  const { check, decision, devices, grpc } = config;
-  const { plaintext, headerOfToken, ...parts } = shares;
+/** How questions about entities are read, by the configuration. */
+export function questionOptions(
+  { check, devices }: Config,
+  headerOfToken: QuestionOptions['headerOfToken'],
+): QuestionOptions {
   const names = new Names(check.namespace);
   const pips = Object.entries(check.pips);
+  return {
+    namespace: check.namespace,
+    pipSubjects: new Map(pips.map(([type, subjects]) => [names.type(type), subjects])),
+    assertionHeader: devices.assertion_header,
+    ...(headerOfToken && { headerOfToken }),
+    parseSpiffeId: workloadOf,
+  };
+}
+
+/** Makes `pdp.v1.DecisionService` by the configuration. */
+export function createDecisionService(config: Config, shares: DecisionServiceShares): DecisionService {
+  const { check, decision, grpc } = config;
+  const { plaintext, applications, headerOfToken, ...parts } = shares;
   return new DecisionService({
     ...parts,
     types: loadDecisionServiceTypes(),
-    decoding: {
-      namespace: check.namespace,
-      pipSubjects: new Map(pips.map(([type, subjects]) => [names.type(type), subjects])),
-      assertionHeader: devices.assertion_header,
-      headerOfToken,
-      parseSpiffeId: workloadOf,
-    },
-    access: { plaintext, grants: grantsOf(check, names), explains: explainsOf(check, plaintext) },
+    decoding: questionOptions(config, headerOfToken),
+    access: accessOf(check, plaintext, applications),
     timeoutMs: decision.timeout_ms,
     batchTimeoutMs: check.batch_timeout_ms,
     maxBatchItems: check.max_batch_items,
@@ -42,28 +55,48 @@ export function createDecisionService(config: Config, shares: DecisionServiceSha
   });
 }
 
+/** Who may ask, as `check` says it, on a listener that is plaintext or not. */
+export function accessOf(
+  check: Config['check'],
+  plaintext: boolean,
+  applications: ApplicationAuthenticator | undefined,
+): Access {
+  const { allow, applications: named, plaintext: anybody } = check.explain;
+  const explains = callersOf(allow, named);
+  return {
+    plaintext,
+    grants: grantsOf(check, new Names(check.namespace)),
+    explains: (caller) => explains(caller) || (plaintext && anybody),
+    ...(applications && { applications }),
+  };
+}
+
 function grantsOf({ callers, plaintext_callers: anybody }: Config['check'], names: Names): readonly Grant[] {
-  const types = (list: readonly string[]) => new Set(list.map((type) => names.type(type)));
+  const types = (list: readonly string[]) =>
+    new Set(list.map((type) => (type === '*' ? type : names.type(type))));
   const all = [
-    ...callers.map(({ allow, ...grant }) => ({ ...grant, callers: matching(allow) })),
+    ...callers.map(({ allow, applications, ...grant }) => ({
+      ...grant,
+      callers: callersOf(allow, applications),
+    })),
     ...(anybody ? [{ ...anybody, callers: 'plaintext' as const }] : []),
   ];
-  return all.map(({ callers: who, subjects, resources, properties }) => ({
+  return all.map(({ callers: who, subjects, resources, properties, search }) => ({
     callers: who,
     subjects: types(subjects),
     resources: types(resources),
     properties: new Set(properties),
+    search: new Set(search),
   }));
 }
 
-function explainsOf({ explain }: Config['check'], plaintext: boolean) {
-  const named = matching(explain.allow);
-  return (caller: WorkloadIdentity | undefined) => (caller ? named(caller) : plaintext && explain.plaintext);
-}
-
-function matching(patterns: readonly string[]): (caller: WorkloadIdentity) => boolean {
+/** Workloads by their SPIFFE ID, applications by the name that their token gives them. */
+function callersOf(patterns: readonly string[], applications: readonly string[]): (caller: Pep) => boolean {
   const matcher = createSpiffeMatcher(patterns);
-  return (caller) => matcher.matches(caller);
+  const named = new Set(applications);
+  return ({ workload, application }) =>
+    (workload !== undefined && matcher.matches(workload)) ||
+    (application !== undefined && named.has(application.id));
 }
 
 function workloadOf(text: string): WorkloadIdentity | undefined {

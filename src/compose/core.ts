@@ -1,3 +1,5 @@
+import type { ApplicationAuthenticator } from '../api/question/access.ts';
+import { createApplicationAuthenticator } from '../pip/token/application-token.ts';
 import { type PolicyEvents, openPolicies } from './policies.ts';
 import { checkComposable } from './problems.ts';
 import { type RevocationParts, openRevocations } from './revocation.ts';
@@ -14,7 +16,14 @@ import type { Log } from '../pdp/log.ts';
 import { NO_REVOCATIONS } from '../pdp/no-revocations.ts';
 import type { PolicySlots } from '../pdp/policy-slots.ts';
 import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
-import type { AttributeSource, Clock, Observer, Recorder, UserAuthenticator } from '../pdp/ports.ts';
+import type {
+  AttributeSource,
+  Clock,
+  Observer,
+  Recorder,
+  Revocations,
+  UserAuthenticator,
+} from '../pdp/ports.ts';
 import type { SharedState } from '../pdp/shared-state.ts';
 import { Shadow } from '../pdp/shadow.ts';
 import type { TrustBundles } from '../pdp/x509-svid.ts';
@@ -39,6 +48,10 @@ export interface Core extends AsyncDisposable {
   readonly verifier: TokenVerifier;
   /** The header in which a user's token would come; see {@link createHeaderOfToken}. */
   readonly headerOfToken: (token: string) => string;
+  /** Absent where no issuer vouches for applications. */
+  readonly applications: ApplicationAuthenticator | undefined;
+  /** Decides as `decisionPoint` does, and neither records nor counts: for what is not an answer by itself. */
+  readonly unrecorded: DecisionPoint;
   readonly cache: ReturnType<typeof createDecisionCache>;
   /** How it stands with the keys of each issuer. */
   readonly issuerKeys: readonly IssuerKeys[];
@@ -65,6 +78,8 @@ export interface CoreParts extends PolicyEvents, Pick<RevocationParts, 'onRevoke
   readonly onShadow?: (outcome: ShadowOutcome | 'skipped') => void;
 }
 
+const UNRECORDED = { recorder: { record: () => Promise.resolve() }, observer: { checked: () => undefined } };
+
 /** Shadow evaluations are not what answers wait for. */
 const SHADOW_CACHE_BYTES = 8 * 1024 * 1024;
 
@@ -79,15 +94,9 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
   const isWorkloadToken = workloadTokenRule(config.workloads);
   const tokens = await openTokens(issuers, config.tokens, { clock, log, isWorkloadToken }, stack);
   const { verifier } = tokens;
-  const { onAsked } = parts;
   const readSubject = createSubjectReader(config);
   const revocations = await openRevocations(config.revocation, { ...parts, clock, readSubject }, stack);
-  const isCurrent = (): boolean => revocations.isCurrent();
-  const sources = await openSources(
-    config.pips,
-    { clock, log, isCurrent, ...(onAsked && { onAsked }) },
-    stack,
-  );
+  const sources = await openSources(config.pips, sourceParts(parts, revocations), stack);
   stack.use(revocations.onSubject(({ kind, id }) => sources.invalidation.invalidate(kind, id)));
   warnOfUnknownSubjects(policies.current(), sources.all, log);
   const grants = openGrantFacts(config.grants, { shared: parts.shared, clock }, stack);
@@ -113,10 +122,12 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
   const owned = stack.move();
   return {
     decisionPoint: createDecisionPoint({ ...deciding, observer: observerOf(parts.observer, shadow) }),
+    unrecorded: createDecisionPoint({ ...deciding, ...UNRECORDED }),
     policies,
     ...(shadow && { shadow }),
     verifier,
     headerOfToken: createHeaderOfToken(tokens.issuers),
+    applications: applicationsOf(issuers, verifier),
     cache,
     issuerKeys: tokens.keySets,
     issuers: tokens.issuers,
@@ -126,6 +137,23 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
     revocations,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** What is fetched once is used only as long as we hear of changes in time. */
+function sourceParts(
+  { log, onAsked }: CoreParts,
+  revocations: Revocations,
+): Parameters<typeof openSources>[1] {
+  const isCurrent = (): boolean => revocations.isCurrent();
+  return { clock: SYSTEM_CLOCK, log, isCurrent, ...(onAsked && { onAsked }) };
+}
+
+function applicationsOf(
+  issuers: Config['issuers'],
+  verifier: TokenVerifier,
+): ApplicationAuthenticator | undefined {
+  const vouched = issuers.some(({ use }) => use === 'application');
+  return vouched ? createApplicationAuthenticator(verifier) : undefined;
 }
 
 /** Attributes that nobody gives are missing in every decision, which looks like a policy that never permits. */

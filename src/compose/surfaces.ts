@@ -39,7 +39,8 @@ export function plaintextSurfaces(config: Config): readonly (typeof SURFACES)[nu
 
 /** Whether every question on the gRPC surface is denied, whoever asks it: nobody is on any of its lists. */
 export function nobodyMayAsk({ grpc, check }: Config): boolean {
-  const listed = [grpc.allow, check.callers, check.explain.allow];
+  const { callers, explain } = check;
+  const listed = [grpc.allow, callers, explain.allow, explain.applications];
   return !isPlaintext('grpc', grpc) && listed.every(({ length }) => length === 0);
 }
 
@@ -71,6 +72,14 @@ export async function openSurfaces(
   });
   if (http) stack.use(http);
   return { grpc, ...(http && { http }), ops: early ?? (await openOps()) };
+}
+
+/** Has callers go elsewhere, then takes no new calls and lets those under way finish. The ops surface goes on, to say so. */
+export async function drainSurfaces({ grpc, http }: Surfaces, shutdown: Config['shutdown']): Promise<void> {
+  const { lag_ms: lagMs, grace_ms: graceMs } = shutdown;
+  grpc.setServing(false);
+  await new Promise((resolve) => setTimeout(resolve, lagMs));
+  await Promise.all([grpc.stop(graceMs), http?.drain(graceMs)]);
 }
 
 function listeningOf(

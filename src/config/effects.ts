@@ -14,6 +14,8 @@ import { ISSUER_PRESETS } from '../pip/token/issuer-presets.ts';
 export interface EffectSettings {
   readonly demo: boolean;
   readonly grpc: SurfaceConfig;
+  readonly http: SurfaceConfig;
+  readonly authzen?: object | undefined;
   readonly check: z.output<typeof Check>;
   readonly issuers: readonly z.output<typeof Issuer>[];
   readonly tokens: z.output<typeof Tokens>;
@@ -36,19 +38,41 @@ export function checkEffects(config: EffectSettings, context: z.core.$Refinement
   checkUserClaims(config, issue);
 }
 
-function checkCallers({ grpc, check }: EffectSettings, issue: Issue): void {
-  const plaintext = isPlaintext('grpc', grpc);
-  const given = plaintext
-    ? { callers: check.callers.length > 0, 'explain.allow': check.explain.allow.length > 0 }
-    : {
-        plaintext_callers: check.plaintext_callers !== undefined,
-        'explain.plaintext': check.explain.plaintext,
-      };
-  const message = plaintext
-    ? 'has no effect while grpc is plaintext, where nobody has a SPIFFE ID'
-    : 'has no effect while grpc is over mutual TLS';
-  for (const [key, isGiven] of Object.entries(given))
-    if (isGiven) issue(['check', ...key.split('.')], message);
+function checkCallers(config: EffectSettings, issue: Issue): void {
+  const { grpc, http, authzen, check } = config;
+  const plaintext = [isPlaintext('grpc', grpc), ...(authzen ? [isPlaintext('http', http)] : [])];
+  const surfaces = authzen ? 'grpc and http are' : 'grpc is';
+  const { callers, explain, plaintext_callers: anybody } = check;
+  const nobodyIsNamed = `has no effect while ${surfaces} plaintext, where nobody has a SPIFFE ID`;
+  if (!plaintext.includes(false)) {
+    for (const [index, { allow }] of callers.entries())
+      if (allow.length > 0) issue(['check', 'callers', index, 'allow'], nobodyIsNamed);
+    if (explain.allow.length > 0) issue(['check', 'explain', 'allow'], nobodyIsNamed);
+  }
+  const everybodyIsNamed = `has no effect while ${surfaces} over mutual TLS`;
+  if (!plaintext.includes(true)) {
+    if (anybody) issue(['check', 'plaintext_callers'], everybodyIsNamed);
+    if (explain.plaintext) issue(['check', 'explain', 'plaintext'], everybodyIsNamed);
+  }
+  checkApplications(config, issue);
+}
+
+/** Applications are named by tokens, which some issuer must vouch for. */
+function checkApplications({ check, issuers }: EffectSettings, issue: Issue): void {
+  const vouching = new Set(issuers.filter(({ use }) => use === 'application').map(({ name }) => name));
+  const lists = [
+    ...check.callers.map(({ applications }, index) => ({ path: ['callers', index], applications })),
+    { path: ['explain'], applications: check.explain.applications },
+  ];
+  for (const { path, applications } of lists)
+    for (const [index, application] of applications.entries()) {
+      const issuer = application.slice(0, application.indexOf('/'));
+      if (!vouching.has(issuer))
+        issue(
+          ['check', ...path, 'applications', index],
+          `has no effect: there is no issuer '${issuer}' with \`use: application\``,
+        );
+    }
 }
 
 function checkPipSubjects({ check, pips }: EffectSettings, issue: Issue): void {

@@ -161,7 +161,7 @@ export const Issuer = z
       .meta({ description: 'What the preset needs to know: tenant, domain, region and the like.' }),
     issuer: z.string().min(1).optional().meta({ description: 'Exact value of the `iss` claim.' }),
     use: z
-      .enum(['user', 'device', 'workload'])
+      .enum(['user', 'device', 'workload', 'application'])
       .default('user')
       .meta({ description: 'What its tokens prove.' }),
     kubernetes: Kubernetes.optional(),
@@ -227,7 +227,7 @@ export const Issuer = z
       context.addIssue({ code: 'custom', path: [key], message });
     if ((given.use === 'workload') !== (given.kubernetes !== undefined))
       problem('kubernetes', 'goes together with `use: workload`');
-    if (given.use === 'workload') refuseUserKeys(given, problem);
+    if (given.use === 'workload' || given.use === 'application') refuseUserKeys(given, problem);
     const needed = preset === undefined ? [] : presetVariables(preset, given);
     for (const key of needed.filter((variable) => !Object.hasOwn(variables, variable)))
       problem('variables', `the preset needs '${key}'`);
@@ -238,14 +238,16 @@ export const Issuer = z
       if (given[key] === undefined) problem(key, 'is needed where there is no preset');
   });
 
-/** What is said of users has no effect on workloads. */
+/** What is said of users has no effect on workloads and applications. */
 function refuseUserKeys(
-  { header, binding, claims }: { header?: unknown; binding?: unknown; claims: object },
+  given: { use: string; header?: unknown; binding?: unknown; claims: object },
   problem: (key: string, message: string) => void,
 ): void {
-  if (header !== undefined)
-    problem('header', 'has no effect with `use: workload`; see workloads.kubernetes_token.header');
-  if (binding !== undefined) problem('binding', 'has no effect with `use: workload`');
-  if (Object.keys(claims).length > 0)
-    problem('claims', 'have no effect with `use: workload`: service account tokens have claims of their own');
+  const { use, header, binding, claims } = given;
+  const words = `no effect with \`use: ${use}\``;
+  const elsewhere =
+    use === 'workload' ? 'see workloads.kubernetes_token.header' : 'their tokens come in authorization';
+  if (header !== undefined) problem('header', `has ${words}; ${elsewhere}`);
+  if (binding !== undefined) problem('binding', `has ${words}`);
+  if (Object.keys(claims).length > 0) problem('claims', `have ${words}: policies are told none of them`);
 }

@@ -163,7 +163,7 @@ export const Ops = z.strictObject({
 export const Http = z.strictObject({
   ...surface(
     '127.0.0.1:8181',
-    'the HTTP surface listens, when it has something to serve (`grants`, event streams, the key set of `onward_identity`)',
+    'the HTTP surface listens, when it has something to serve (`authzen`, `grants`, event streams, the key set of `onward_identity`)',
     LOOPBACK_PLAINTEXT,
   ),
   max_body_bytes: z

@@ -1,8 +1,8 @@
 import type { HeaderFields } from './header-fields.ts';
-import type { WorkloadIdentity } from './identity.ts';
+import type { VerifiedToken, WorkloadIdentity } from './identity.ts';
 
 /** The wire a check came in on. */
-export type Surface = 'ext_authz' | 'check';
+export type Surface = 'ext_authz' | 'check' | 'authzen';
 
 /** One end of a connection, in the PEP's words: nothing here is verified yet. */
 export interface Peer {
@@ -47,6 +47,8 @@ export interface Pep {
   readonly workload?: WorkloadIdentity;
   /** Unix ms at which the certificate that proved it expires. */
   readonly provenUntil?: number;
+  /** The calling application, as its bearer token proves it; `id` is `<issuer name>/<sub>`. */
+  readonly application?: { readonly id: string; readonly token: VerifiedToken };
 }
 
 /** One question, as the wire asked it. Immutable; nothing in it is an identity before `authenticate`. */

@@ -19,6 +19,9 @@ export class CallScope implements Disposable {
   #facts: AbortController | undefined;
   #factsTimer: NodeJS.Timeout | undefined;
   #asker: Asker | undefined;
+  #factsExpired = false;
+  readonly #parts = new Set<CallScope>();
+  #whole: CallScope | undefined;
   #cancelled = false;
   #ended = false;
   /** The timer has spoken; it may do so a fraction of a millisecond before the clock says so. */
@@ -37,6 +40,21 @@ export class CallScope implements Disposable {
     this.#cancelled = true;
     this.#controller?.abort(new Error('cancelled'));
     this.#facts?.abort(new Error('cancelled'));
+    for (const part of this.#parts) part.cancel();
+  }
+
+  /** The scope of one question out of many that are asked by this call: it ends with the call, and has its own time for facts. */
+  part(): CallScope {
+    const part = new CallScope(this.#clock, this.#deadline - this.#clock.monotonic());
+    if (this.#cancelled) part.cancel();
+    part.#whole = this;
+    this.#parts.add(part);
+    return part;
+  }
+
+  /** Whether facts that were waited for did not come in the time that there was for them. */
+  get factsWereLate(): boolean {
+    return this.#factsExpired;
   }
 
   /** The reason to stop now, if there is one. */
@@ -79,16 +97,17 @@ export class CallScope implements Disposable {
       if (this.#cancelled) controller.abort(new Error('cancelled'));
       const remaining = Math.max(0, this.#factsUntil - this.#clock.monotonic());
       const message = 'did not answer in the time that the check has for it';
-      this.#factsTimer = setTimeout(
-        () => controller.abort(new DOMException(message, 'TimeoutError')),
-        remaining,
-      );
+      this.#factsTimer = setTimeout(() => {
+        this.#factsExpired = true;
+        controller.abort(new DOMException(message, 'TimeoutError'));
+      }, remaining);
     }
     return this.#facts.signal;
   }
 
   [Symbol.dispose](): void {
     this.#ended = true;
+    if (this.#whole) this.#whole.#parts.delete(this);
     clearTimeout(this.#factsTimer);
     clearTimeout(this.#timer);
   }

@@ -2,9 +2,10 @@ import { type AnalysedPolicies, analysePolicies, policyTextSet } from './analyse
 import { BindingTable } from './bindings/binding-table.ts';
 import { CedarEngine } from './cedar.ts';
 import type { Problem } from './errors.ts';
-import { uidText } from './evaluation.ts';
+import { type CedarEntity, type EntityUid, uidText } from './evaluation.ts';
 import type { PolicyEntry, PolicySnapshot } from './policy-snapshot.ts';
 import type { PolicyTexts } from './policy-source.ts';
+import type { SchemaShapes } from './schema-shape.ts';
 import { ScopeIndex } from './scope-index.ts';
 
 /** A snapshot with what its author should still know. */
@@ -71,6 +72,8 @@ export function assembleSnapshot(
     contextShape: (action) => shapes.contexts.get(uidText(action)),
     entityShape: (type) => shapes.entities.get(type),
     staticEntity: (uid) => entities.get(uid),
+    staticIds: (type) => staticIdsOf(entities, type),
+    actionsFor: (principalType, resourceType) => actionsFor(shapes, principalType, resourceType),
     candidates,
     evaluate(request) {
       const ids = candidates(request).toSorted();
@@ -81,4 +84,14 @@ export function assembleSnapshot(
       });
     },
   };
+}
+
+function staticIdsOf(entities: ReadonlyMap<string, CedarEntity>, type: string): readonly string[] {
+  return [...entities.values()].flatMap(({ uid }) => (uid.type === type ? [uid.id] : [])).sort();
+}
+
+function actionsFor({ appliesTo }: SchemaShapes, principal: string, resource: string): readonly EntityUid[] {
+  return [...appliesTo.values()].flatMap(({ uid, principalTypes, resourceTypes }) =>
+    principalTypes.has(principal) && resourceTypes.has(resource) ? [uid] : [],
+  );
 }

@@ -106,6 +106,10 @@ export interface PolicySnapshot {
   entityShape(type: string): EntityShape | undefined;
   /** Static entity data by `Type::"id"`. */
   staticEntity(uid: string): CedarEntity | undefined;
+  /** Ids of the static entities of a type, in the order of their code units. */
+  staticIds(type: string): readonly string[];
+  /** The actions that apply to a principal and a resource of these types. */
+  actionsFor(principalType: string, resourceType: string): readonly EntityUid[];
   /** Asks the engine. Throws `PdpError`: `engine_fault` where the engine broke, `attribute_refused` where it refused the data. */
   evaluate(request: CedarRequest): Evaluation;
 }

@@ -52,6 +52,8 @@ export interface AttributeSource {
   readonly onFailureOf?: ReadonlyMap<string, OnFailure>;
   /** `stale`: an answer that is past its freshness will do, within the bound of the source, while a new one is fetched. */
   lookup(subjectId: string, asker: Asker, stale?: boolean): AttributeAnswer | Promise<AttributeAnswer>;
+  /** All subjects that the source knows, where it holds them all; absent: it cannot tell. */
+  list?(): Iterable<string>;
   /** The last answer that may still be used where the source fails. */
   lastKnown?(subjectId: string): AttributeAnswer | undefined;
 }

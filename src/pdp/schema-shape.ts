@@ -1,5 +1,5 @@
 import type { EntityShape, FieldShape, RecordShape, ValueType } from './policy-snapshot.ts';
-import { uidText } from './evaluation.ts';
+import { type EntityUid, uidText } from './evaluation.ts';
 import { MAX_AGE, parseMaxAge } from './max-age.ts';
 
 /** The parts of Cedar's JSON schema format (with resolved types) that we read. */
@@ -53,6 +53,7 @@ export interface SchemaShapes {
 
 /** The entity types that an action applies to. */
 export interface ActionScope {
+  readonly uid: EntityUid;
   readonly principalTypes: ReadonlySet<string>;
   readonly resourceTypes: ReadonlySet<string>;
 }
@@ -71,9 +72,11 @@ export function schemaShapes(schema: SchemaJson): SchemaShapes {
     for (const [id, { appliesTo }] of Object.entries(definition.actions)) {
       if (!appliesTo || appliesTo.principalTypes.length === 0 || appliesTo.resourceTypes.length === 0)
         continue;
-      const action = uidText({ type: qualified(namespace, 'Action'), id });
+      const uid = { type: qualified(namespace, 'Action'), id };
+      const action = uidText(uid);
       contexts.set(action, types.record(appliesTo.context));
       appliesToByAction.set(action, {
+        uid,
         principalTypes: new Set(appliesTo.principalTypes),
         resourceTypes: new Set(appliesTo.resourceTypes),
       });

@@ -89,8 +89,21 @@ export interface PdpProcess extends AsyncDisposable {
   stop(): Promise<number | null>;
 }
 
-/** Starts the built PDP and returns when it is ready to decide. Throws with its output where it is not. */
+/**
+ * Starts the built PDP and returns when it is ready to decide. Throws with its output where it is not. Ports that were free may be taken by
+ * the time it listens: then it is started again, on others.
+ */
 export async function startPdp(options: PdpOptions = {}): Promise<PdpProcess> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOnce(options);
+    } catch (error) {
+      if (attempt === 3 || !String(error).includes('EADDRINUSE')) throw error;
+    }
+  }
+}
+
+async function startOnce(options: PdpOptions): Promise<PdpProcess> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'pdp-process-')));
   const [grpcPort, opsPort, httpPort] = [await freePort(), await freePort(), await freePort()];
   const auditDir = join(folder, 'audit');

@@ -478,9 +478,20 @@ describe('the environment', () => {
     if (key === 'check.callers')
       return [
         '[{allow: [spiffe://a/b]}]',
-        [{ allow: ['spiffe://a/b'], subjects: [], resources: [], properties: [] }],
+        [
+          {
+            allow: ['spiffe://a/b'],
+            applications: [],
+            subjects: [],
+            resources: [],
+            search: [],
+            properties: [],
+          },
+        ],
       ];
     if (key === 'check.pips') return ['{A::B: [c]}', { 'A::B': ['c'] }];
+    if (key === 'check.plaintext_callers.search') return ['[action]', ['action']];
+    if (key === 'check.search.max_page') return ['77', 77];
     if (key.startsWith('check.plaintext_callers.'))
       return key.endsWith('.properties') ? ['[context.x]', ['context.x']] : ['[A::B]', ['A::B']];
     if (key === 'check.max_batch_items') return ['77', 77];
@@ -510,6 +521,8 @@ describe('the environment', () => {
     if (key === 'grants.keep_s') return ['99999', 99_999];
     if (key.endsWith('address')) return ['127.0.0.1:7', '127.0.0.1:7'];
     if (key.startsWith('workloads.') && node.type === 'array') return ['[spiffe://a/d]', ['spiffe://a/d']];
+    if (key.endsWith('base_url')) return ['https://pdp.example.com', 'https://pdp.example.com'];
+    if (key.endsWith('.applications')) return ['[idp/app]', ['idp/app']];
     if (key.endsWith('.allow')) return ['[spiffe://a/b]', ['spiffe://a/b']];
     if (key === 'spiffe.source') return ['files', 'files'];
     if (key === 'spiffe.bundles') return [JSON.stringify([BUNDLE]), [{ ...BUNDLE, file: resolve('b.pem') }]];
@@ -548,6 +561,8 @@ describe('the environment', () => {
     if (kind === 'admins') return { ...mutual({}), ops: { plaintext: false } };
     if (kind === 'allow') return { ...mutual({}), [group ?? '']: { plaintext: false } };
     if (kind === 'callers' || (kind === 'explain' && inner === 'allow')) return mutual({});
+    if (inner === 'applications')
+      return { ...base, issuers: [{ ...ISSUER, name: 'idp', use: 'application' }] };
     if (group === 'check' && kind === 'pips') return { ...base, pips: [{ ...PIP, subject: 'c' }] };
     if (kind === 'max_posture_age_s_by_issuer')
       return { ...base, issuers: [{ ...ISSUER, name: 'mdm', use: 'device' }] };

@@ -1,5 +1,6 @@
 import type { Decision } from '../../pdp/decision.ts';
 import type { DecisionTrace } from '../../pdp/trace.ts';
+import { adviceOf } from '../question/advice.ts';
 import { STATUS } from '../status.ts';
 import { rpcErrorOf } from './rpc-error.ts';
 
@@ -26,7 +27,8 @@ export function checkResponse({ id, decision }: DecisionTrace, tellPolicies: boo
 
 /** The message of a `pdp.v1.BatchResult`: an answer, or the error that a call of its own would have ended with. */
 export function batchResult(trace: DecisionTrace, tellPolicies: boolean): object {
-  const error = rpcErrorOf(trace);
+  // Whoever is not known does not get as far as items.
+  const error = rpcErrorOf(trace, false);
   if (!error) return { response: checkResponse(trace, tellPolicies) };
   const { code, details: message, decisionId } = error;
   return { error: { code, message, decisionId } };
@@ -34,11 +36,10 @@ export function batchResult(trace: DecisionTrace, tellPolicies: boolean): object
 
 function denyFields(decision: Decision): object {
   if (decision.verdict === 'permit') return {};
-  const { reason, advice } = decision;
-  const kind = advice?.kind ?? (reason === 'authentication_required' ? 'authenticate' : undefined);
+  const advice = adviceOf(decision);
   return {
-    message: decision.message ?? STATUS[reason].message,
-    ...(kind && { advice: { kind: ADVICE[kind], acrValues: advice?.acrValues?.split(' ') ?? [] } }),
+    message: decision.message ?? STATUS[decision.reason].message,
+    ...(advice && { advice: { kind: ADVICE[advice.kind], acrValues: advice.acrValues ?? [] } }),
   };
 }
 

@@ -19,18 +19,26 @@ const ERRORS: { readonly [reason in DenyReason]?: number } = {
   caller_not_allowed: status.PERMISSION_DENIED,
 };
 
-/** The error that a decision comes to; `undefined`: it is an answer. A question about an HTTP request that was read has an answer. */
-export function rpcErrorOf({ id, decision, request }: DecisionTrace): RpcError | undefined {
+/**
+ * The error that a decision comes to; `undefined`: it is an answer. A question about an HTTP request that was read has an answer.
+ * `unauthenticated`: other credentials of the caller might help.
+ */
+export function rpcErrorOf(
+  { id, decision, request }: DecisionTrace,
+  unauthenticated: boolean,
+): RpcError | undefined {
   const code = decision.verdict === 'deny' && !request ? ERRORS[decision.reason] : undefined;
   if (decision.verdict !== 'deny' || code === undefined) return undefined;
-  return { code, details: decision.detail ?? STATUS[decision.reason].message, decisionId: id };
+  const details = decision.detail ?? STATUS[decision.reason].message;
+  const isNobody = unauthenticated && decision.reason === 'caller_not_allowed';
+  return { code: isNobody ? status.UNAUTHENTICATED : code, details, decisionId: id };
 }
 
 /** A batch that is none has no items to answer; one that comes when there is no room is turned away as a whole. */
-export function batchErrorOf(trace: DecisionTrace): RpcError {
+export function batchErrorOf(trace: DecisionTrace, unauthenticated: boolean): RpcError {
   const { decision, id } = trace;
   const code = decision.reason === 'overloaded' ? status.RESOURCE_EXHAUSTED : status.UNAVAILABLE;
-  return rpcErrorOf(trace) ?? { code, details: decision.reason, decisionId: id };
+  return rpcErrorOf(trace, unauthenticated) ?? { code, details: decision.reason, decisionId: id };
 }
 
 /** The error as grpc-js sends it. The id of the record goes with the error, for whoever has to find out. */

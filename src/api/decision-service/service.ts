@@ -17,14 +17,17 @@ import { correlation, remainingMs } from '../call.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { DecisionServiceTypes } from '../protos.ts';
 import { type Recorded, UNHEARD } from '../unheard-calls.ts';
-import { type WireBatch, answerBatch, batchProblem, withDefaults } from './batch.ts';
-import { type Access, type Asker, askerOf, mayNotAsk, mayNotHaveWhy } from './callers.ts';
-import { type DecodeOptions, type WireQuestion, createQuestionReader, decodeMessage } from './decode.ts';
+import { type Access, type Asker, askerOf, mayNotAsk, mayNotHaveWhy } from '../question/access.ts';
+import { answerBatch } from '../question/batch.ts';
+import { type WireBatch, batchProblem, semanticOf, withDefaults } from './wire-batch.ts';
+import { callerOf } from '../caller.ts';
+import { type QuestionOptions, createQuestionReader } from '../question/question-reader.ts';
+import { type WireQuestion, decodeMessage, plainQuestion } from './decode.ts';
 import { DECISION_SERVICE_PATHS } from './definition.ts';
 import { batchResult, checkResponse } from './encode.ts';
 import { Explainer } from './explainer.ts';
 import { type RpcError, batchErrorOf, rpcErrorOf, serviceErrorOf } from './rpc-error.ts';
-import { grantRefusal } from './grants.ts';
+import { grantRefusal } from '../question/grants.ts';
 import { type WireHttpQuestion, accessRequestOf } from './http-question.ts';
 
 /** What the decision service needs. */
@@ -34,7 +37,7 @@ export interface DecisionServiceParts {
   readonly snapshots: PolicySnapshotSource;
   readonly clock: Clock;
   readonly types: DecisionServiceTypes;
-  readonly decoding: DecodeOptions;
+  readonly decoding: QuestionOptions;
   readonly access: Access;
   /** Shared with the other services of the listener. */
   readonly inFlight: InFlight;
@@ -92,7 +95,7 @@ export class DecisionService {
     const record = async (call: ServerInterceptingCallInterface): Promise<void> => {
       const [receivedAt, startedAt] = [clock.now(), clock.monotonic()];
       using scope = new CallScope(clock, timeoutMs);
-      const { pep } = askerOf(call, access, receivedAt);
+      const { pep } = callerOf(call, access.plaintext, 'own', receivedAt);
       const envelope = { id: decisionId(receivedAt), surface: 'check' as const, pep, receivedAt, startedAt };
       await decisionPoint.decide({ envelope, question: refuse('cancelled', UNHEARD), scope, decodeUs: 0 });
     };
@@ -127,7 +130,9 @@ export class DecisionService {
     using _counted = inFlight.enter();
     using scope = new CallScope(clock, remainingMs(call, receivedAt, limitMs));
     call.on('cancelled', () => scope.cancel());
-    const asker = askerOf(call, access, receivedAt);
+    const caller = callerOf(call, access.plaintext, 'own', receivedAt);
+    const authorization = call.metadata.get('authorization').map(String);
+    const asker = await askerOf(caller, authorization, access, receivedAt);
     const envelope = {
       id: decisionId(receivedAt),
       surface: 'check' as const,
@@ -145,7 +150,7 @@ export class DecisionService {
     const question = isRefusal(wire) ? wire : this.#question(wire, arrival);
     const trace = await this.#decide(question, arrival);
     return (
-      rpcErrorOf(trace) ??
+      rpcErrorOf(trace, arrival.asker.unauthenticated) ??
       this.#encoded(types.CheckResponse, () => checkResponse(trace, arrival.asker.mayExplain))
     );
   }
@@ -155,18 +160,20 @@ export class DecisionService {
     const message = this.#open(bytes, types.BatchCheckRequest, mayNotAsk(arrival.asker)) as
       WireBatch | Refusal;
     const wire = isRefusal(message) ? message : (batchProblem(message, this.#parts.maxBatchItems) ?? message);
-    if (isRefusal(wire)) return batchErrorOf(await this.#decide(wire, arrival));
+    if (isRefusal(wire))
+      return batchErrorOf(await this.#decide(wire, arrival), arrival.asker.unauthenticated);
     const snapshot = snapshots.current();
     const { id: batch, receivedAt } = arrival.envelope;
-    const answers = await answerBatch(wire.items, wire.semantic, async (item) => {
+    const answers = await answerBatch(wire.items, semanticOf(wire.semantic), async (item) => {
       const envelope = {
         ...arrival.envelope,
         id: decisionId(receivedAt),
         startedAt: clock.monotonic(),
         batch,
       };
-      const question = this.#question(withDefaults(item, wire), arrival);
-      const trace = await this.#decide(question, { ...arrival, envelope }, { snapshot });
+      const question = arrival.scope.interruption() ?? this.#question(withDefaults(item, wire), arrival);
+      using scope = arrival.scope.part();
+      const trace = await this.#decide(question, { ...arrival, envelope, scope }, { snapshot });
       return { permitted: trace.decision.verdict === 'permit', trace };
     });
     const tellPolicies = arrival.asker.mayExplain;
@@ -184,18 +191,20 @@ export class DecisionService {
     const question = isRefusal(wire) ? wire : this.#explainable(wire);
     const envelope = { ...arrival.envelope, explained: true as const };
     const trace = await this.#decide(question, { ...arrival, envelope });
-    const error = rpcErrorOf(trace);
+    const error = rpcErrorOf(trace, arrival.asker.unauthenticated);
     if (error) return error;
     return this.#encoded(types.ExplainResponse, () => this.#explainer.response(trace));
   }
 
   #explainable({ check, http }: WireExplain): Question {
     if (http) return accessRequestOf(http);
-    return check ? this.#read(check) : refuse('request_malformed', 'neither check nor http is given');
+    return check
+      ? this.#read(plainQuestion(check))
+      : refuse('request_malformed', 'neither check nor http is given');
   }
 
   #question(wire: WireQuestion, { asker }: Arrival): Question {
-    const question = this.#read(wire);
+    const question = this.#read(plainQuestion(wire));
     return isRefusal(question) ? question : (grantRefusal(question, asker.grants) ?? question);
   }
 

@@ -56,7 +56,7 @@ function receivedOf({ clock, plaintext }: UserOfCallParts, message: IncomingMess
     id: decisionId(receivedAt),
     // Read by records and metrics of checks, and this call is none.
     surface: 'check',
-    pep: callerOn(message.socket, plaintext, receivedAt).pep,
+    pep: callerOn(message.socket, plaintext, 'surface', receivedAt).pep,
     receivedAt,
     startedAt: clock.monotonic(),
     request,

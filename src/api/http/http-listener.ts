@@ -17,6 +17,8 @@ export interface HttpListenerOptions {
 export interface HttpListener extends AsyncDisposable {
   /** `host:port` as bound. */
   readonly address: string;
+  /** Takes no more connections, and waits until what is being answered is answered, `graceMs` at most. */
+  drain(graceMs: number): Promise<void>;
 }
 
 /** Limits of every HTTP surface: a peer that takes longer holds a connection open. */
@@ -40,7 +42,8 @@ const MAX_CONNECTIONS = 10_000;
  */
 export async function startHttpListener(server: Server, options: HttpListenerOptions): Promise<HttpListener> {
   const { surface, address, tls } = options;
-  if (!tls) return await listenPlaintext(server, address);
+  const answered = drainage(server);
+  if (!tls) return await listenPlaintext(server, address, answered);
   const retire = retirement(server);
   // Node enforces the time limits of requests once a server listens, and this one is handed its connections.
   server.emit('listening');
@@ -51,6 +54,10 @@ export async function startHttpListener(server: Server, options: HttpListenerOpt
   const listener = await startTlsListener({ surface, address, protocol: 'http/1.1', ...tls, accept });
   return {
     address: listener.address,
+    async drain(graceMs) {
+      listener.refuseNew();
+      await answered(graceMs);
+    },
     async [Symbol.asyncDispose]() {
       await listener[Symbol.asyncDispose]();
       server.close();
@@ -58,10 +65,18 @@ export async function startHttpListener(server: Server, options: HttpListenerOpt
   };
 }
 
-async function listenPlaintext(server: Server, address: string): Promise<HttpListener> {
+async function listenPlaintext(
+  server: Server,
+  address: string,
+  answered: (graceMs: number) => Promise<void>,
+): Promise<HttpListener> {
   server.maxConnections = MAX_CONNECTIONS;
   return {
     address: await listen(server, address),
+    async drain(graceMs) {
+      server.close();
+      await answered(graceMs);
+    },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -82,4 +97,27 @@ function retirement(server: Server): (socket: Socket) => void {
     });
   });
   return (socket) => void old.add(socket);
+}
+
+/** Waits for the answers of requests that have come, or come while it waits; each closes its connection. */
+function drainage(server: Server): (graceMs: number) => Promise<void> {
+  let open = 0;
+  let onIdle: (() => void) | undefined;
+  server.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
+    open += 1;
+    if (onIdle) response.setHeader('connection', 'close');
+    response.once('close', () => {
+      open -= 1;
+      if (open === 0) onIdle?.();
+    });
+  });
+  return (graceMs) =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, graceMs);
+      onIdle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (open === 0) onIdle();
+    });
 }

@@ -3,13 +3,20 @@ import type { Socket } from 'node:net';
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { Log } from '../../pdp/log.ts';
 import type { Clock } from '../../pdp/ports.ts';
-import { callerOn } from '../caller.ts';
+import { type CallerList, callerOn } from '../caller.ts';
 import {
   HTTP_LIMITS,
   type HttpListener,
   type HttpListenerOptions,
   startHttpListener,
 } from './http-listener.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** `own`: the route looks itself at who may call; whoever it is has been verified all the same. */
+    readonly callers?: CallerList;
+  }
+}
 
 /** What the HTTP surface serves, and how. */
 export interface HttpServerParts extends Omit<HttpListenerOptions, 'surface'> {
@@ -33,6 +40,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpListe
   const listener = await startHttpListener(app.server, { ...parts, surface: 'http' });
   return {
     address: listener.address,
+    drain: (graceMs) => listener.drain(graceMs),
     async [Symbol.asyncDispose]() {
       await listener[Symbol.asyncDispose]();
       await app.close();
@@ -51,7 +59,8 @@ function createApp(parts: HttpServerParts): FastifyInstance {
   app.removeContentTypeParser('text/plain');
   app.addHook('onRequest', async (request, reply) => {
     void reply.header('x-content-type-options', 'nosniff');
-    const { refusal } = callerOn(request.socket, parts.tls === undefined, parts.clock.now());
+    const list = request.routeOptions.config.callers ?? 'surface';
+    const { refusal } = callerOn(request.socket, parts.tls === undefined, list, parts.clock.now());
     if (refusal) return sendProblem(reply, 403, refusal.detail);
   });
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, 404));

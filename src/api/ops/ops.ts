@@ -60,7 +60,7 @@ export async function startOpsServer(parts: OpsParts): Promise<HttpListener> {
   const server = createServer(HTTP_LIMITS, (request, response) => {
     const route = findRoute(routes, request);
     const list = 'callers' in route ? route.callers : 'surface';
-    const { refusal, pep } = callerOn(request.socket, plaintext, parts.clock.now(), list);
+    const { refusal, pep } = callerOn(request.socket, plaintext, list, parts.clock.now());
     if (refusal) return send(response, text(403, refusal.detail ?? refusal.refusal));
     if (!('answer' in route)) return send(response, route);
     answer(route, request, pep).then(

@@ -66,6 +66,7 @@ export async function openStaticFile(options: StaticFileOptions): Promise<Attrib
     gives,
     onFailure,
     ...(onFailureOf && { onFailureOf }),
+    list: () => current.subjects.keys(),
     lookup: (subjectId) => answer(current, subjectId, clock.now(), options.freshMs),
     [Symbol.asyncDispose]: async () => polled[Symbol.dispose](),
   };

@@ -1,4 +1,5 @@
 import { typeName } from '../../pdp/entities.ts';
+import type { VerifiedToken } from '../../pdp/identity.ts';
 import type { SubjectKind } from '../../pdp/subject-key.ts';
 import type { Authenticated } from '../../pdp/trace.ts';
 
@@ -10,27 +11,40 @@ const NOBODY: readonly string[] = [];
 /** Those who were proven: the user with all that the token says, who acts for them, the device, and the workloads. */
 export function provenParties({ identities, pep }: Authenticated): Parties {
   const { user, device, source, origin } = identities;
-  const { token } = user ?? {};
-  const named = (id: string | undefined) =>
-    token === undefined || id === undefined ? NOBODY : [`${token.issuer}/${id}`];
   return (kind) => {
     switch (kind) {
-      case 'user':
-        return user === undefined ? NOBODY : [user.id, ...(user.token.actors ?? NOBODY)];
-      case 'email':
-        return named(token?.email);
-      case 'session':
-        return named(token?.sessionId);
-      case 'token':
-        return named(token?.tokenId);
-      case 'tenant':
-        return named(token?.tenantId);
       case 'device':
         return device === undefined ? NOBODY : [device.id];
       case 'workload':
         return [source, origin, pep.workload].flatMap((workload) => workload?.id ?? NOBODY);
+      default:
+        return user === undefined ? NOBODY : namedBy(user, kind);
     }
   };
+}
+
+/** The calling application that a token of its own has proven; `undefined` where none has. */
+export function callingParties({ pep: { application } }: Authenticated): Parties | undefined {
+  return application && ((kind) => namedBy(application, kind));
+}
+
+/** Whom a token names, and who holds it. */
+function namedBy({ id, token }: { id: string; token: VerifiedToken }, kind: SubjectKind): readonly string[] {
+  const named = (name: string | undefined) => (name === undefined ? NOBODY : [`${token.issuer}/${name}`]);
+  switch (kind) {
+    case 'user':
+      return [id, ...(token.actors ?? NOBODY)];
+    case 'email':
+      return named(token.email);
+    case 'session':
+      return named(token.sessionId);
+    case 'token':
+      return named(token.tokenId);
+    case 'tenant':
+      return named(token.tenantId);
+    default:
+      return NOBODY;
+  }
 }
 
 const KINDS: ReadonlyMap<string, SubjectKind> = new Map([

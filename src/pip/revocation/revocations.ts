@@ -10,7 +10,7 @@ import type { Authenticated } from '../../pdp/trace.ts';
 import { ClaimsChanges, isOlder } from './claims-changes.ts';
 import { ADMIN, type Keeping, REVOCATION_USES, entriesOf, ruleOf, subjectsOf, useOf } from './entries.ts';
 import { EventFacts } from './event-facts.ts';
-import { type Parties, assertedParties, provenParties } from './parties.ts';
+import { type Parties, assertedParties, callingParties, provenParties } from './parties.ts';
 import { type Rule, indexMembers, isAboutTokens, ruleWords } from './rule.ts';
 import { RuleIndex } from './rule-index.ts';
 
@@ -154,9 +154,18 @@ export class SharedRevocations implements Revocations, SecurityEffects, Disposab
     const counts = (rule: Rule): boolean => rule.effect === 'off' || isVoid(rule, question);
     const proven = this.#find(provenParties(question), now, counts);
     if (proven) return this.#refused(proven, now, isAboutTokens(proven));
+    const calling = this.#callerRevoked(question, now);
+    if (calling) return this.#refused(calling, now, false, 'asserted');
     const asserted = assertedParties(question);
     const named = asserted && this.#find(asserted, now, ({ effect }) => effect === 'off');
     return named && this.#refused(named, now, false, 'asserted');
+  }
+
+  /** Of an application whose own token says who it is. */
+  #callerRevoked(question: Authenticated, now: number): Rule | undefined {
+    const calling = callingParties(question);
+    const issuedAt = question.pep.application?.token.issuedAt;
+    return calling && this.#find(calling, now, (rule) => rule.effect === 'off' || isOlder(issuedAt, rule.at));
   }
 
   #refused(rule: Rule, now: number, byToken: boolean, kind?: RefusedEvidence['kind']): Refusal {

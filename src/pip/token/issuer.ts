@@ -2,7 +2,7 @@ import { isReservedKey } from '../../pdp/external-json.ts';
 import { InputError, type Problem } from '../../pdp/errors.ts';
 
 /** What an issuer's tokens prove: a user, a device, or a workload. Tokens of one use are never taken for another (RFC 8725 §3.12). */
-export type TokenUse = 'user' | 'device' | 'workload';
+export type TokenUse = 'user' | 'device' | 'workload' | 'application';
 
 /** How a claim becomes an attribute. `string_set` reads an array of strings, or one string of words parted by spaces (`scope`). */
 export type ClaimType = 'string' | 'long' | 'bool' | 'string_set';
@@ -109,7 +109,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
     skewSeconds: options.skewSeconds ?? 30,
     maxAgeSeconds: options.maxAgeSeconds ?? Number.POSITIVE_INFINITY,
     requiredClaims: [...(options.requiredClaims ?? []), ...(profile === undefined ? [] : RFC_9068_CLAIMS)],
-    forbiddenClaims: options.forbiddenClaims ?? (options.use === 'user' ? ID_TOKEN_CLAIMS : []),
+    forbiddenClaims: options.forbiddenClaims ?? (FORBIDS_ID_TOKENS.has(options.use) ? ID_TOKEN_CLAIMS : []),
     claimValues: options.claimValues ?? {},
     binding: options.binding ?? 'none',
     requireLowS: options.requireLowS ?? false,
@@ -129,6 +129,8 @@ const ACCESS_TOKEN = 'at+jwt';
 const RFC_9068_CLAIMS = ['client_id', 'iat', 'jti'];
 /** OpenID Connect Core §2 and §3.3.2.11: what an ID token may say, and no access token does. */
 const ID_TOKEN_CLAIMS = ['nonce', 'at_hash', 'c_hash'];
+/** Uses for which a token of a login must not be taken. */
+const FORBIDS_ID_TOKENS: ReadonlySet<TokenUse> = new Set(['user', 'application']);
 
 /** `typ` in the form in which values are compared: RFC 7515 §4.1.9 lets `application/` be left out. */
 export function normaliseType(type: string): string {

@@ -37,12 +37,24 @@ export function trustIssuers(
   return trusted;
 }
 
-/** Why issuers cannot be used together: two have one name, or one `iss` for the same use and header. */
+/**
+ * Why issuers cannot be used together: two have one name, or one `iss` for the same use and header; or a token of one could be taken for that of an
+ * application, or the other way round (RFC 8725 §3.12).
+ */
 export function issuersProblems(issuers: readonly Issuer[]): readonly Problem[] {
   return issuers.flatMap((issuer, index) => {
     const earlier = issuers.slice(0, index);
     const same = earlier.find((other) => isSameSlot(other, issuer));
+    const twin = earlier.find((other) => isMistakable(other, issuer));
     return [
+      ...(twin
+        ? [
+            problem(
+              issuer,
+              `has the same issuer, audience and type of token as '${twin.name}', and another use`,
+            ),
+          ]
+        : []),
       ...(same ? [problem(issuer, `has the same issuer and use as '${same.name}'`)] : []),
       ...(earlier.some(({ name }) => name === issuer.name)
         ? [problem(issuer, 'is named like another issuer')]
@@ -58,6 +70,14 @@ function problem({ name }: Issuer, message: string): Problem {
 function isSameSlot(one: Issuer, other: Issuer): boolean {
   if (one.issuer !== other.issuer || one.use !== other.use) return false;
   return one.use === 'device' || one.header === other.header;
+}
+
+/** Whether a token of one issuer may be good for another use of the same one, of which an application's is one. */
+function isMistakable(one: Issuer, other: Issuer): boolean {
+  if (one.issuer !== other.issuer || one.use === other.use) return false;
+  if (one.use !== 'application' && other.use !== 'application') return false;
+  const shares = (list: 'audiences' | 'types') => one[list].some((value) => other[list].includes(value));
+  return shares('audiences') && shares('types');
 }
 
 /**

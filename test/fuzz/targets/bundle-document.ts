@@ -23,12 +23,9 @@ export function bundleDocumentTarget(): FuzzTarget {
     name: 'bundle-document',
     promise:
       'A bundle that is accepted says everything once, holds only CAs and public keys, and means what JSON says.',
-    covers: [
-      'bundle/bundle-document.ts',
-      'bundle/bundle-json.ts',
-      'bundle/json-duplicates.ts',
-      'x509/authorities.ts',
-    ].map((name) => `src/pip/spiffe/${name}`),
+    covers: ['bundle/bundle-document.ts', 'bundle/bundle-json.ts', 'x509/authorities.ts']
+      .map((name) => `src/pip/spiffe/${name}`)
+      .concat('src/pdp/json-duplicates.ts'),
     seeds: [
       JSON.stringify(whole),
       JSON.stringify({ trust_domains: { [DOMAIN]: { keys: [JWT_KEY] }, 'b.example': { keys: [] } } }),

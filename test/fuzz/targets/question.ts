@@ -1,5 +1,6 @@
-import { createQuestionReader, decodeMessage } from '../../../src/api/decision-service/decode.ts';
+import { decodeMessage, plainQuestion } from '../../../src/api/decision-service/decode.ts';
 import { loadDecisionServiceTypes } from '../../../src/api/protos.ts';
+import { createQuestionReader } from '../../../src/api/question/question-reader.ts';
 import { isRefusal } from '../../../src/pdp/decision.ts';
 import { parseSpiffeId } from '../../../src/pip/spiffe/spiffe-id.ts';
 import { mutateMessage } from '../engine/mutate-message.ts';
@@ -33,7 +34,8 @@ export function questionTarget(): FuzzTarget {
       'Whatever the bytes, they become a question without reserved names, or a refusal; nothing is thrown.',
     covers: [
       'src/api/decision-service/decode.ts',
-      'src/api/decision-service/names.ts',
+      'src/api/question/names.ts',
+      'src/api/question/question-reader.ts',
       'src/api/struct.ts',
       'src/pdp/external-json.ts',
     ],
@@ -70,7 +72,7 @@ export function questionTarget(): FuzzTarget {
     run(input) {
       const message = decodeMessage(input, CheckRequest);
       if (isRefusal(message)) return message.refusal;
-      const question = read(message);
+      const question = read(plainQuestion(message));
       if (isRefusal(question)) return (question.detail ?? '').replace(/'[^']*'|\d+/g, '').slice(0, 60);
       const { subject, resource, context } = question;
       const given = JSON.stringify([subject?.properties, resource.properties, context]);

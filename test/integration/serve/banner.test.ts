@@ -64,3 +64,16 @@ test.each([
   },
   40_000,
 );
+
+test('says what is served over HTTP, and warns where whoever reaches it may ask', async () => {
+  const quiet = await started({ http: { address: '127.0.0.1:0' }, authzen: {} });
+  expect(quiet.banner).toMatch(/^ {2}http +http:\/\/127\.0\.0\.1:\d+ {3}\/access\/v1 \(AuthZEN\)$/m);
+  expect(quiet.log).not.toContain('may ask the AuthZEN API');
+  const { log, banner } = await started({
+    http: { address: '127.0.0.1:0' },
+    authzen: { base_url: 'https://pdp.example.com' },
+    check: { plaintext_callers: {} },
+  });
+  expect(banner).toContain('/access/v1 (AuthZEN) /.well-known/authzen-configuration');
+  expect(log).toContain('whoever reaches the HTTP surface may ask the AuthZEN API, as configured');
+}, 40_000);

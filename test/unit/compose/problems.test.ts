@@ -19,6 +19,11 @@ async function folderWith(config: Readonly<Record<string, unknown>>) {
 }
 
 test.each<[string, object[], string]>([
+  [
+    'users and applications whose tokens are alike',
+    [STAFF, { ...TWIN, use: 'application' }],
+    "issuer 'twin': has the same issuer, audience and type of token as 'staff', and another use",
+  ],
   ['two issuers of one `iss`', [STAFF, TWIN], "issuer 'twin': has the same issuer and use as 'staff'"],
   [
     'an attribute that policies cannot name',

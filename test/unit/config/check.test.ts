@@ -21,7 +21,7 @@ describe('who may ask the decision service', () => {
 
   test.each([
     [{ namespace: 'Clinic::' }, /namespace: must be a Cedar namespace, or '' for none/],
-    [{ callers: [{ allow: [] }] }, /callers\.0\.allow: name at least one caller/],
+    [{ callers: [{ allow: [] }] }, /callers\.0: name at least one caller/],
     [{ callers: [{ allow: ['spiffe://*'] }] }, /callers\.0\.allow\.0: names no trust domain/],
     [{ callers: [{ allow: ['spiffe://prod.example.com/ns/cli*'] }] }, /callers\.0\.allow\.0/],
     [{ explain: { allow: ['appointments-app'] } }, /explain\.allow\.0: does not start with/],

@@ -42,7 +42,7 @@ describe('a setting that would do nothing is refused:', () => {
     [
       'named callers in plaintext',
       { ...PLAINTEXT, check: { callers: [{ allow: [CALLER] }] } },
-      'check.callers: has no effect while grpc is plaintext',
+      'check.callers.0.allow: has no effect while grpc is plaintext',
     ],
     [
       'named readers of explanations in plaintext',
@@ -58,6 +58,26 @@ describe('a setting that would do nothing is refused:', () => {
       'explanations for anybody over mutual TLS',
       { ...MUTUAL, check: { explain: { plaintext: true } } },
       'check.explain.plaintext: has no effect while grpc is over mutual TLS',
+    ],
+    [
+      'named callers where the HTTP surface is plaintext too',
+      { ...PLAINTEXT, authzen: {}, check: { callers: [{ allow: [CALLER] }] } },
+      'check.callers.0.allow: has no effect while grpc and http are plaintext',
+    ],
+    [
+      'callers without a name where HTTP is over mutual TLS too',
+      { ...MUTUAL, http: { plaintext: false }, authzen: {}, check: { plaintext_callers: {} } },
+      'check.plaintext_callers: has no effect while grpc and http are over mutual TLS',
+    ],
+    [
+      'applications of an issuer that is not there',
+      { ...PLAINTEXT, check: { callers: [{ applications: ['apps/clinic'] }] } },
+      "check.callers.0.applications.0: has no effect: there is no issuer 'apps' with `use: application`",
+    ],
+    [
+      'applications of an issuer of users',
+      { ...PLAINTEXT, issuers: [STAFF], check: { explain: { applications: ['staff/alice'] } } },
+      "check.explain.applications.0: has no effect: there is no issuer 'staff' with `use: application`",
     ],
     [
       'the age of postures of an issuer that is not there',
@@ -112,6 +132,18 @@ describe('a setting that does something is taken:', () => {
     [
       'callers without a name in plaintext',
       { ...PLAINTEXT, check: { plaintext_callers: {}, explain: { plaintext: true } } },
+    ],
+    [
+      'callers by token in plaintext',
+      {
+        ...PLAINTEXT,
+        issuers: [{ ...STAFF, name: 'apps', use: 'application' }],
+        check: { callers: [{ applications: ['apps/clinic'] }], explain: { applications: ['apps/ops'] } },
+      },
+    ],
+    [
+      'callers without a name on a plaintext HTTP surface',
+      { ...MUTUAL, authzen: {}, check: { plaintext_callers: {}, callers: [{ allow: [CALLER] }] } },
     ],
     [
       'the age of postures of an issuer of devices',

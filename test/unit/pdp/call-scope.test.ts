@@ -84,6 +84,47 @@ describe('a scope', () => {
   });
 });
 
+describe('the scope of one question out of many', () => {
+  test('ends with the whole by its deadline', () => {
+    const clock = createManualClock();
+    using whole = new CallScope(clock, 50);
+    clock.advance(20);
+    using part = whole.part();
+    clock.advance(29);
+    expect(part.interruption()).toBeUndefined();
+    clock.advance(1);
+    expect(part.interruption()).toMatchObject({ refusal: 'deadline_exceeded' });
+  });
+
+  test('is cancelled with the whole, whenever it began', () => {
+    using whole = new CallScope(createManualClock(), 50);
+    using before = whole.part();
+    const { signal } = before;
+    whole.cancel();
+    using after = whole.part();
+    expect(signal.aborted).toBe(true);
+    for (const part of [before, after]) expect(part.interruption()).toMatchObject({ refusal: 'cancelled' });
+  });
+
+  test('that has ended is not cancelled any more', () => {
+    using whole = new CallScope(createManualClock(), 50);
+    const part = whole.part();
+    part[Symbol.dispose]();
+    whole.cancel();
+    expect(part.interruption()).toBeUndefined();
+  });
+
+  test('has a time for facts of its own, and tells when they did not come in it', async () => {
+    const clock = { now: () => Date.now(), monotonic: () => performance.now() };
+    using whole = new CallScope(clock, 20);
+    using part = whole.part();
+    const { signal } = part.facts;
+    expect(part.factsWereLate).toBe(false);
+    await once(signal, 'abort');
+    expect([part.factsWereLate, whole.factsWereLate]).toEqual([true, false]);
+  });
+});
+
 describe('waiting within a signal', () => {
   test('gives what the work gives', async () => {
     const { signal } = new AbortController();

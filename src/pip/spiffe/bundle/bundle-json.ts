@@ -1,6 +1,6 @@
 import { externalJsonProblem, isRecord } from '../../../pdp/external-json.ts';
 import type { BundleProblem } from '../x509/authorities.ts';
-import { duplicateKeyProblem } from './json-duplicates.ts';
+import { duplicateKeyProblem } from '../../../pdp/json-duplicates.ts';
 
 /** Longest bundle that is read, in characters. */
 export const MAX_BUNDLE_CHARACTERS = 1_048_576;

@@ -5,7 +5,7 @@ import { trustDomainProblem } from '../spiffe-id.ts';
 import { readCertificate } from '../x509/certificate.ts';
 import { keyFloorProblem } from '../x509/crypto-floor.ts';
 import { splitDer } from '../x509/der-split.ts';
-import { duplicateKeyProblem } from '../bundle/json-duplicates.ts';
+import { duplicateKeyProblem } from '../../../pdp/json-duplicates.ts';
 
 /** CA certificates by trust domain. */
 export type X509Authorities = ReadonlyMap<string, TrustBundle['x509Authorities']>;

@@ -7,7 +7,8 @@ import type { DecisionTrace } from '../../../../src/pdp/trace.ts';
 import { checkRequestBytes } from '../../../support/requests.ts';
 import { SAMPLE_SCHEMA, policyTexts } from '../../../support/snapshot.ts';
 import { sourceOf, userIdentity } from '../../pdp/decision-point.ts';
-import { OWNERS, SHOP_SCHEMA, serve, struct } from './fixture.ts';
+import { authzenOn } from '../authzen/fixture.ts';
+import { GRANT, OWNERS, SHOP_SCHEMA, serve, struct } from './fixture.ts';
 
 const BINDINGS = `
 bindings:
@@ -99,7 +100,7 @@ function boundSnapshot() {
   return compileSnapshot({ ...texts, bindings: [{ file: 'bindings.yaml', text: BINDINGS }] }, 0).snapshot;
 }
 
-test('Check and ext_authz give one decision, reason and record for the same facts', async () => {
+test('Check, AuthZEN and ext_authz give one decision, reason and record for the same facts', async () => {
   let user: UserIdentity | undefined;
   let now: typeof cases extends fc.Arbitrary<infer T> ? T | undefined : never;
   const snapshot = boundSnapshot();
@@ -118,13 +119,15 @@ test('Check and ext_authz give one decision, reason and record for the same fact
         },
       },
     );
-  const { client, check, records } = await serve({
+  const { client, check, records, point } = await serve({
     user: () => Promise.resolve(user),
     snapshots: { current: () => snapshot },
     sources: [order('deny'), order('omit')],
     // What one has asked must not answer the other: the comparison would be with itself.
     maxAgeMs: 0,
   });
+  const access = { plaintext: true, grants: [GRANT], explains: () => true };
+  const authzen = await authzenOn({ point, snapshot: () => snapshot }, { access });
   await fc.assert(
     fc.asyncProperty(cases, async (one) => {
       now = one;
@@ -135,8 +138,16 @@ test('Check and ext_authz give one decision, reason and record for the same fact
       const asked = { action: one.action, resource: { type: 'Order', id: one.id, properties: struct(said) } };
       const own = await check({ ...asked, subject: { token: 'a.b.c' } });
       const mesh = await client.check(checkRequestBytes({ method: METHODS[one.action], path, source: '' }));
-      const [first, second] = records.map(comparable);
+      const resource = { type: 'Order', id: one.id, properties: said };
+      const subject = { token: 'a.b.c' };
+      const standard = await authzen.evaluate({ subject, action: { name: one.action }, resource });
+      const [first, second, third] = records.map(comparable);
       expect(first).toEqual(second);
+      expect(third).toEqual(first);
+      expect(standard.json).toMatchObject({
+        decision: mesh.allowed,
+        context: { reason: mesh.metadata['reason'], policies: mesh.metadata['policies'] },
+      });
       expect(own.answer['decision']).toBe(mesh.allowed ? 'DECISION_ALLOW' : 'DECISION_DENY');
       expect(own.answer['reason']).toBe(mesh.metadata['reason']);
       expect(own.answer['policies']).toEqual(mesh.metadata['policies']);

@@ -140,9 +140,9 @@ describe('what is no batch', () => {
     expect(records.map(({ id }) => id)).toEqual([errorId]);
   });
 
-  test('of a caller that may not ask: PERMISSION_DENIED, and one record', async () => {
+  test('of a caller that nobody knows: UNAUTHENTICATED, and one record', async () => {
     const { ask, records } = await batch({}, { access: { grants: [] } });
-    expect(await ask([mine, mine])).toMatchObject({ code: status.PERMISSION_DENIED });
+    expect(await ask([mine, mine])).toMatchObject({ code: status.UNAUTHENTICATED });
     expect(records).toHaveLength(1);
   });
 

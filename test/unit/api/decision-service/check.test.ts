@@ -350,7 +350,7 @@ describe('who may ask', () => {
 
   test('nobody, where nobody is granted anything', async () => {
     const { check, records } = await serve({}, { access: { grants: [] } });
-    expect(await check()).toMatchObject({ code: status.PERMISSION_DENIED });
+    expect(await check()).toMatchObject({ code: status.UNAUTHENTICATED });
     expect(records[0]?.decision.reason).toBe('caller_not_allowed');
   });
 

@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
-import { createQuestionReader } from '../../../../src/api/decision-service/decode.ts';
+import { createQuestionReader } from '../../../../src/api/question/question-reader.ts';
 import { evidenceOf } from '../../../../src/pdp/asked-evidence.ts';
 import { isRefusal } from '../../../../src/pdp/decision.ts';
 import { createIssuer } from '../../../../src/pip/token/issuer.ts';

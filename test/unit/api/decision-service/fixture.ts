@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { onTestFinished } from 'vitest';
-import type { Grant } from '../../../../src/api/decision-service/grants.ts';
+import type { Grant } from '../../../../src/api/question/grants.ts';
 import { type DecisionServiceParts, DecisionService } from '../../../../src/api/decision-service/service.ts';
 import { ExtAuthzService } from '../../../../src/api/ext-authz/service.ts';
 import { startGrpcServer } from '../../../../src/api/grpc-server.ts';
@@ -51,6 +51,7 @@ export const GRANT: Grant = {
   callers: 'plaintext',
   subjects: new Set(['ZeroTrust::User', 'ZeroTrust::Workload', 'Shop::Customer']),
   resources: new Set(['Shop::Order']),
+  search: new Set(),
   properties: new Set(['subject.*', 'action.*', 'resource.*', 'context.*']),
 };
 

@@ -30,16 +30,22 @@ export interface Who {
   readonly source?: string;
   readonly origin?: string;
   readonly pep?: string;
+  /** The token by which the calling application says who it is. */
+  readonly application?: Partial<VerifiedToken>;
   readonly asserted?: { readonly type: string; readonly id: string; readonly subjects?: readonly string[] };
 }
 
 /** A question after authentication: of alice, with all that a token can say, unless said otherwise. */
 export function questionOf(who: Who): Authenticated {
-  const { asserted, pep } = who;
+  const { asserted, pep, application } = who;
   const { request, canonical, ...envelope } = receivedWith();
   const common = {
     ...envelope,
-    pep: { address: '127.0.0.1:5', ...(pep !== undefined && { workload: workload(pep) }) },
+    pep: {
+      address: '127.0.0.1:5',
+      ...(pep !== undefined && { workload: workload(pep) }),
+      ...(application && { application: { id: `idp/${application.subject}`, token: tokenOf(application) } }),
+    },
     identities: identitiesOf(who),
   };
   if (asserted === undefined) return { ...common, request, canonical };

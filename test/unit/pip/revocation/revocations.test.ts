@@ -130,6 +130,31 @@ test('who acts for a user is looked at as the user is', async () => {
   expect(reason({ token: { ...WHOLE, actors: ['idp/agent'] } })).toBe('token_revoked');
 });
 
+describe('an application that a token of its own has proven', () => {
+  const APP: Who = {
+    application: { subject: 'shop-app', tokenId: 't-1' },
+    asserted: { type: 'ZeroTrust::User', id: 'idp/alice' },
+  };
+
+  test.each([ref('user', 'idp/shop-app'), ref('token', 'idp/t-1')])(
+    'asks nothing any more once it is shut off, or its token void: $kind',
+    async (subject) => {
+      for (const effect of [shutOff([subject]), voidBefore([subject])]) {
+        const { apply, reason } = await setUp();
+        expect(reason(APP)).toBeUndefined();
+        await apply(effect);
+        expect(reason(APP)).toBe('identity_revoked');
+      }
+    },
+  );
+
+  test('asks on with a token that was issued after the older ones became void', async () => {
+    const { apply, reason } = await setUp();
+    await apply(voidBefore([ref('user', 'idp/shop-app')]));
+    expect(reason({ ...APP, application: { subject: 'shop-app', issuedAt: START_S + 60 } })).toBeUndefined();
+  });
+});
+
 describe('a subject that the caller only names', () => {
   const asserted = (type: string, id: string): Who => ({
     pep: CART,

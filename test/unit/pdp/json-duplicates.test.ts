@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { duplicateKeyProblem } from '../../../../../src/pip/spiffe/bundle/json-duplicates.ts';
+import { duplicateKeyProblem } from '../../../src/pdp/json-duplicates.ts';
 
 const keyed = fc.jsonValue().filter((value) => !JSON.stringify(value).includes('\\'));
 
