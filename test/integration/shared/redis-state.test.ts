@@ -445,13 +445,14 @@ describe.skipIf(findRedisServer() === undefined)('the shared state in a real Red
           ),
         );
       await until('all have expired', () => keysOf(one).length === 0);
-      await eventually('Redis is empty', async () => {
+      // Each put forgets some of what has expired, here and there.
+      await eventually('what has expired is gone', async () => {
         await one.put([entryOf({ key: 'void|last' })]);
-        return (await shared.client.hlen(keys.entries)) === 2 ? true : undefined;
+        const left = await shared.client.hlen(keys.entries);
+        return left === 2 && one.size === 1 ? true : undefined;
       });
       expect(await shared.client.zcard(keys.expiries)).toBe(0);
       expect(await shared.client.xlen(keys.log)).toBeLessThan(300);
-      expect(one.size).toBe(1);
     });
   });
 
