@@ -2,12 +2,12 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { justInTimeConfig } from '../support/just-in-time.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Mesh, type MeshAnswer, startMesh } from '../support/mesh.ts';
 import { findEnvoy, findRedisServer } from '../support/parts.ts';
 import { type PdpProcess, startPdp } from '../support/pdp-process.ts';
 import { type TestRedis, startRedis } from '../support/redis.ts';
-import { POLICIES } from '../support/snapshot.ts';
 import { type TestIssuer, createTestIssuer } from '../support/tokens.ts';
 
 const WHY = 'INC-1207: stuck orders';
@@ -46,25 +46,7 @@ afterAll(() => stack.disposeAsync());
 function configOf({ url }: TestRedis): Record<string, unknown> {
   return {
     decision: { timeout_ms: 4000 },
-    policies: { sets: [join(POLICIES, 'just-in-time')] },
-    issuers: [
-      {
-        name: 'staff',
-        issuer: issuer.issuer,
-        audiences: [issuer.audience],
-        algorithms: ['ES256'],
-        jwks: { file: join(folder, 'jwks.json') },
-      },
-    ],
-    pips: [
-      {
-        name: 'directory',
-        kind: 'static_file',
-        subject: 'user',
-        gives: ['groups'],
-        file: join(folder, 'directory.json'),
-      },
-    ],
+    ...justInTimeConfig(issuer, folder),
     shared_state: { kind: 'redis', url, heartbeat_ms: 100 },
     grants: {
       scopes: [

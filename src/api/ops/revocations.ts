@@ -7,7 +7,7 @@ import { OpsRefusal, type TokenCheck, readBody } from './ops-admin.ts';
 import { type Route, json } from './ops-route.ts';
 
 /** What an administrator can have done: void what was issued until now, shut off, or end a shut-off. */
-export const REVOCATION_ACTIONS = ['revoke', 'shut_off', 'restore'] as const;
+const REVOCATION_ACTIONS = ['revoke', 'shut_off', 'restore'] as const;
 
 /** What an administrator wants. */
 export interface RevocationChange {

@@ -61,7 +61,7 @@ export class WrongAnswerError extends PdpError {
 }
 
 /** Nobody waits for the answer any more. */
-export class AbandonedError extends Error {
+class AbandonedError extends Error {
   override readonly name = 'AbandonedError';
 
   constructor() {

@@ -27,7 +27,7 @@ export function readIpRange(text: string): IpRange | { readonly problem: string 
 }
 
 /** Whether `a` is less than (negative), equal to (0) or greater than `b`, of the same family. */
-export function compareIps(a: IpWords, b: IpWords): number {
+function compareIps(a: IpWords, b: IpWords): number {
   let index = 0;
   while (index < a.length - 1 && a[index] === b[index]) index += 1;
   return (a[index] ?? 0) - (b[index] ?? 0);

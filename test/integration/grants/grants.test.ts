@@ -2,12 +2,12 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { justInTimeConfig } from '../../support/just-in-time.ts';
 import { askServer } from '../../../src/api/ext-authz/client.ts';
 import type { App } from '../../../src/compose.ts';
 import { type CliAnswer, createConfigFolder, runPdp, startTestApp } from '../../support/app.ts';
 import { eventually } from '../../support/eventually.ts';
 import { EXT_AUTHZ_TYPES, accessRequest } from '../../support/requests.ts';
-import { POLICIES } from '../../support/snapshot.ts';
 import { type TestCa, createTestCa } from '../../support/test-ca.ts';
 import { type TestIssuer, createTestIssuer } from '../../support/tokens.ts';
 
@@ -44,25 +44,7 @@ beforeEach(async () => {
 function configOf(more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
   return {
     demo: false,
-    policies: { sets: [join(POLICIES, 'just-in-time')] },
-    issuers: [
-      {
-        name: 'staff',
-        issuer: issuer.issuer,
-        audiences: [issuer.audience],
-        algorithms: ['ES256'],
-        jwks: { file: join(folder, 'jwks.json') },
-      },
-    ],
-    pips: [
-      {
-        name: 'directory',
-        kind: 'static_file',
-        subject: 'user',
-        gives: ['groups'],
-        file: join(folder, 'directory.json'),
-      },
-    ],
+    ...justInTimeConfig(issuer, folder),
     grants: GRANTS,
     ...more,
   };

@@ -10,7 +10,7 @@ export interface RiskThresholds {
 }
 
 /** Ours: CrowdStrike publishes scores and leaves it to their readers what they mean. */
-export const RISK_THRESHOLDS: RiskThresholds = { lowFrom: 80, mediumFrom: 50 };
+const RISK_THRESHOLDS: RiskThresholds = { lowFrom: 80, mediumFrom: 50 };
 
 const FAMILIES: ReadonlyMap<string, string> = new Map(
   Object.entries({

@@ -23,7 +23,7 @@ let meshes: readonly [Mesh, Mesh];
 beforeAll(async () => {
   stack = new AsyncDisposableStack();
   if (!canRun) return;
-  const folder = await mkdtemp(join(tmpdir(), 'pdp-scenario-10-'));
+  const folder = await mkdtemp(join(tmpdir(), 'pdp-incident-'));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   tokenFile = join(folder, 'token');
   await writeFile(tokenFile, TOKEN);
