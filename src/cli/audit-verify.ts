@@ -1,5 +1,5 @@
-import type { LogProblem, VerifyReport } from '../audit/log-check.ts';
-import { verifyLog } from '../audit/verify.ts';
+import type { LogProblem, VerifyReport } from '../audit/verify/log-check.ts';
+import { verifyLog } from '../audit/verify/verify.ts';
 import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
 
 /** `pdp audit verify [DIR]`: whether every record of a decision log is there. */

@@ -1,7 +1,7 @@
 import { authzenRoutes } from '../api/authzen/routes.ts';
 import type { HttpRoutes } from '../api/http/http-server.ts';
 import type { InFlight } from '../api/in-flight.ts';
-import type { LogWriter } from '../audit/log-writer.ts';
+import type { LogWriter } from '../audit/log/log-writer.ts';
 import { isPlaintext } from '../config/surfaces.ts';
 import type { Config } from '../config.ts';
 import { accessOf, questionOptions } from './check.ts';

@@ -1,6 +1,6 @@
 import { grantRoutes } from '../api/grants/grant-routes.ts';
 import type { HttpRoutes } from '../api/http/http-server.ts';
-import type { LogWriter } from '../audit/log-writer.ts';
+import type { LogWriter } from '../audit/log/log-writer.ts';
 import { BREAK_GLASS_MAX_S } from '../config/grants.ts';
 import { isPlaintext } from '../config/surfaces.ts';
 import type { Config } from '../config.ts';

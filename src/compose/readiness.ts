@@ -2,7 +2,7 @@ import type { GrpcServer } from '../api/grpc-server.ts';
 import type { InFlight } from '../api/in-flight.ts';
 import type { OnwardIdentity } from '../api/onward/onward-identity.ts';
 import type { Readiness } from '../api/ops/ops.ts';
-import type { LogWriter } from '../audit/log-writer.ts';
+import type { LogWriter } from '../audit/log/log-writer.ts';
 import { type Core, SYSTEM_CLOCK } from './core.ts';
 import { policyReadiness } from './rollout.ts';
 import type { OwnIdentity } from './svid.ts';

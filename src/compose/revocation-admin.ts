@@ -6,8 +6,8 @@ import {
   cursorText,
   revocationRoutes,
 } from '../api/ops/revocations.ts';
-import type { ControlKind } from '../audit/control-record.ts';
-import type { LogWriter } from '../audit/log-writer.ts';
+import type { ControlKind } from '../audit/record/control-record.ts';
+import type { LogWriter } from '../audit/log/log-writer.ts';
 import { isPlaintext } from '../config/surfaces.ts';
 import type { Config } from '../config.ts';
 import { PdpError, messageOf } from '../pdp/errors.ts';

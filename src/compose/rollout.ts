@@ -1,5 +1,5 @@
 import type { Readiness, Rollout } from '../api/ops/ops.ts';
-import type { LogWriter } from '../audit/log-writer.ts';
+import type { LogWriter } from '../audit/log/log-writer.ts';
 import type { Core } from './core.ts';
 import { PdpError, messageOf } from '../pdp/errors.ts';
 import type { Log } from '../pdp/log.ts';

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { DirLockedError, lockDir } from '../audit/dir-lock.ts';
+import { DirLockedError, lockDir } from '../audit/log/dir-lock.ts';
 import type { Config } from '../config.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
 import type { Log } from '../pdp/log.ts';

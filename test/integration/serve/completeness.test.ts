@@ -114,6 +114,6 @@ test('the log of it is complete', async () => {
   );
   expect(JSON.parse(line ?? '')).toMatchObject({ index: 0 });
   expect(await pdp.stop()).toBe(0);
-  const { verifyLog } = await import('../../../src/audit/verify.ts');
+  const { verifyLog } = await import('../../../src/audit/verify/verify.ts');
   expect(await verifyLog(pdp.auditDir)).toMatchObject({ completeness: 'ok', problems: [] });
 });

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { verifyLog } from '../../../src/audit/verify.ts';
+import { verifyLog } from '../../../src/audit/verify/verify.ts';
 import { packBundle } from '../../../src/pdp/bundle/bundle.ts';
 import { readRootFolder } from '../../../src/pdp/bundle/policy-folders.ts';
 import { signFolder } from '../../../src/pdp/bundle/signed-folder.ts';

@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { type LogFs, NODE_LOG_FS } from '../../../src/audit/log-fs.ts';
-import { type LogWriter, type LogWriterOptions, openLogWriter } from '../../../src/audit/log-writer.ts';
-import { segmentsOf } from '../../../src/audit/segments.ts';
+import { type LogFs, NODE_LOG_FS } from '../../../src/audit/log/log-fs.ts';
+import { type LogWriter, type LogWriterOptions, openLogWriter } from '../../../src/audit/log/log-writer.ts';
+import { segmentsOf } from '../../../src/audit/log/segments.ts';
 
 export { line } from './log-fixture-lines.ts';
 

@@ -1,4 +1,4 @@
-import { type RecordOptions, recordHead, recordTail } from '../../../src/audit/record.ts';
+import { type RecordOptions, recordHead, recordTail } from '../../../src/audit/record/record.ts';
 import type { AccessRequest } from '../../../src/pdp/access-request.ts';
 import { HeaderFields } from '../../../src/pdp/header-fields.ts';
 import type { PolicySnapshot } from '../../../src/pdp/policy-snapshot.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ControlFields } from '../../../src/audit/control-record.ts';
+import type { ControlFields } from '../../../src/audit/record/control-record.ts';
 import { createGrantJournal } from '../../../src/compose/grants.ts';
 import type { GrantChange } from '../../../src/pip/grants/grant-book.ts';
 import { memoryLog } from '../pip/fixture.ts';

@@ -1,7 +1,7 @@
-import type { Decision } from '../pdp/decision.ts';
-import { PdpError } from '../pdp/errors.ts';
-import type { Recorder } from '../pdp/ports.ts';
-import type { LogWriter } from './log-writer.ts';
+import type { Decision } from '../../pdp/decision.ts';
+import { PdpError } from '../../pdp/errors.ts';
+import type { Recorder } from '../../pdp/ports.ts';
+import type { LogWriter } from '../log/log-writer.ts';
 import { recordHead, recordTail } from './record.ts';
 
 /** What a recorder needs. */

@@ -1,6 +1,6 @@
-import { isRecord } from '../pdp/external-json.ts';
-import { RECORD_VERSION } from './record.ts';
-import type { Segment } from './segments.ts';
+import { isRecord } from '../../pdp/external-json.ts';
+import { RECORD_VERSION } from '../record/record.ts';
+import type { Segment } from '../log/segments.ts';
 
 /** Something that an auditor should know about a log. */
 export interface LogProblem {

@@ -1,5 +1,5 @@
-import { openLogWriter } from '../../../src/audit/log-writer.ts';
-import { line } from './log-fixture-lines.ts';
+import { openLogWriter } from '../../../../src/audit/log/log-writer.ts';
+import { line } from '../log-fixture-lines.ts';
 
 /** Writes decisions without end and says on stdout which are safe, until it is killed. */
 async function main(dir: string, durability: 'written' | 'synced'): Promise<never> {

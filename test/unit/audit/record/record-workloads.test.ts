@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { RefusalAbout } from '../../../src/pdp/decision.ts';
-import type { Identities, ProvenWorkload, RefusedEvidence } from '../../../src/pdp/identity.ts';
-import { allowedTrace, recordLine, refusedTrace } from './trace-fixture.ts';
+import type { RefusalAbout } from '../../../../src/pdp/decision.ts';
+import type { Identities, ProvenWorkload, RefusedEvidence } from '../../../../src/pdp/identity.ts';
+import { allowedTrace, recordLine, refusedTrace } from '../trace-fixture.ts';
 
 const WEB: ProvenWorkload = {
   id: 'spiffe://prod.example.com/ns/frontend/sa/web',

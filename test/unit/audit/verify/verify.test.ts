@@ -2,9 +2,9 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_PROBLEMS } from '../../../src/audit/log-check.ts';
-import { verifyLog } from '../../../src/audit/verify.ts';
-import { lastSegment, line, openWriter, tempDir } from './log-fixture.ts';
+import { MAX_PROBLEMS } from '../../../../src/audit/verify/log-check.ts';
+import { verifyLog } from '../../../../src/audit/verify/verify.ts';
+import { lastSegment, line, openWriter, tempDir } from '../log-fixture.ts';
 
 async function closedLog(decisions: number, segmentBytes = 1_000_000): Promise<string> {
   const dir = tempDir();

@@ -1,6 +1,6 @@
-import type { LeftOutAttributes } from '../pdp/attribute.ts';
-import type { Decision } from '../pdp/decision.ts';
-import { type EntityUid, uidText } from '../pdp/evaluation.ts';
+import type { LeftOutAttributes } from '../../pdp/attribute.ts';
+import type { Decision } from '../../pdp/decision.ts';
+import { type EntityUid, uidText } from '../../pdp/evaluation.ts';
 import {
   type DeviceIdentity,
   type Identities,
@@ -8,9 +8,9 @@ import {
   type VerifiedToken,
   type WorkloadIdentity,
   isMutualTls,
-} from '../pdp/identity.ts';
-import { evidenceProblem } from '../pdp/refused-evidence.ts';
-import type { DecisionTrace } from '../pdp/trace.ts';
+} from '../../pdp/identity.ts';
+import { evidenceProblem } from '../../pdp/refused-evidence.ts';
+import type { DecisionTrace } from '../../pdp/trace.ts';
 import { capped, cappedOrNull, integerOrNull, timestampText } from './json-value.ts';
 
 /** Version of the record format: the `v` of every line. */

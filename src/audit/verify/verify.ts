@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
-import { readLines } from './line-reader.ts';
+import { readLines } from '../log/line-reader.ts';
 import { LogCheck, type VerifyReport } from './log-check.ts';
-import { type Segment, segmentsOf } from './segments.ts';
+import { type Segment, segmentsOf } from '../log/segments.ts';
 
 /** What to check beside the log itself. */
 export interface VerifyOptions {

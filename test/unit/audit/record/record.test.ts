@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_LINE_BYTES, type RecordOptions } from '../../../src/audit/record.ts';
-import type { DecisionTrace } from '../../../src/pdp/trace.ts';
-import { CANARY, accessRequest, allowedTrace, recordLine, refusedTrace } from './trace-fixture.ts';
+import { MAX_LINE_BYTES, type RecordOptions } from '../../../../src/audit/record/record.ts';
+import type { DecisionTrace } from '../../../../src/pdp/trace.ts';
+import { CANARY, accessRequest, allowedTrace, recordLine, refusedTrace } from '../trace-fixture.ts';
 
 const OPTIONS: RecordOptions = {
   log: 'example.com/pdp/test',

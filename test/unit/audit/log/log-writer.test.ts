@@ -1,9 +1,9 @@
 import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { NODE_LOG_FS } from '../../../src/audit/log-fs.ts';
-import { verifyLog } from '../../../src/audit/verify.ts';
-import { faultyFs, lastSegment, line, openWriter, records, systemError, tempDir } from './log-fixture.ts';
+import { NODE_LOG_FS } from '../../../../src/audit/log/log-fs.ts';
+import { verifyLog } from '../../../../src/audit/verify/verify.ts';
+import { faultyFs, lastSegment, line, openWriter, records, systemError, tempDir } from '../log-fixture.ts';
 
 const kinds = (dir: string) => records(dir).map(({ kind }) => kind);
 

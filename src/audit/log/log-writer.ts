@@ -1,10 +1,10 @@
-import type { Log } from '../pdp/log.ts';
-import type { Clock } from '../pdp/ports.ts';
-import { type ControlFields, type ControlKind, bootFields, controlLine } from './control-record.ts';
+import type { Log } from '../../pdp/log.ts';
+import type { Clock } from '../../pdp/ports.ts';
+import { type ControlFields, type ControlKind, bootFields, controlLine } from '../record/control-record.ts';
 import { type DirLock, lockDir } from './dir-lock.ts';
 import { LineEncoder } from './line-encoder.ts';
 import { type LogFs, NODE_LOG_FS } from './log-fs.ts';
-import { type Loss, addLoss, lossFields, noLoss } from './loss.ts';
+import { type Loss, addLoss, lossFields, noLoss } from '../record/loss.ts';
 import { type Recovered, recover } from './recovery.ts';
 import { SegmentFile } from './segments.ts';
 

@@ -2,8 +2,8 @@ import { cpSync, readFileSync, statSync, truncateSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { verifyLog } from '../../../src/audit/verify.ts';
-import { lastSegment, line, openWriter, records, tempDir } from './log-fixture.ts';
+import { verifyLog } from '../../../../src/audit/verify/verify.ts';
+import { lastSegment, line, openWriter, records, tempDir } from '../log-fixture.ts';
 
 /** A log of some decisions whose process vanished: no shutdown record, lock left behind. */
 async function crashedLog(decisions: number): Promise<string> {

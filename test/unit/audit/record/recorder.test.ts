@@ -1,9 +1,9 @@
 import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createRecorder, type RecorderOptions } from '../../../src/audit/recorder.ts';
-import { openWriter, records, tempDir } from './log-fixture.ts';
-import { allowedTrace, refusedTrace } from './trace-fixture.ts';
+import { createRecorder, type RecorderOptions } from '../../../../src/audit/record/recorder.ts';
+import { openWriter, records, tempDir } from '../log-fixture.ts';
+import { allowedTrace, refusedTrace } from '../trace-fixture.ts';
 
 const OPTIONS: Omit<RecorderOptions, 'writer'> = {
   onFailure: 'deny',

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { DirLockedError, lockDir } from '../../../src/audit/dir-lock.ts';
-import { openWriter, tempDir } from './log-fixture.ts';
+import { DirLockedError, lockDir } from '../../../../src/audit/log/dir-lock.ts';
+import { openWriter, tempDir } from '../log-fixture.ts';
 
 const lockFile = (dir: string) => join(dir, 'writer.lock');
 

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { verifyLog } from '../../../src/audit/verify.ts';
-import { openWriter, records, tempDir } from './log-fixture.ts';
+import { verifyLog } from '../../../../src/audit/verify/verify.ts';
+import { openWriter, records, tempDir } from '../log-fixture.ts';
 
 const CHILD = fileURLToPath(new URL('writer-child.ts', import.meta.url));
 
