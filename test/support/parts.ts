@@ -33,3 +33,19 @@ export function findRedisServer(): Program | undefined {
   const command = onPath('redis-server') ?? fetched('redis/redis-server');
   return command === undefined ? undefined : { command, env: {} };
 }
+
+/** A real Go that has the modules of test/conformance/tlog at hand: what `scripts/parts.mjs` set up. `undefined`: none at hand. */
+export function findGo(): string | undefined {
+  return fetched('go/tlogcheck') === undefined ? undefined : fetched('go/go');
+}
+
+/** A real NATS server: the one on the machine, else the one that `scripts/parts.mjs` unpacked. `undefined`: none at hand. */
+export function findNatsServer(): string | undefined {
+  const installed = '/usr/sbin/nats-server';
+  return onPath('nats-server') ?? (existsSync(installed) ? installed : fetched('nats/nats-server'));
+}
+
+/** The Kafka broker that `scripts/parts.mjs` built (test/support/kafka-broker). `undefined`: none at hand. */
+export function findKafkaBroker(): string | undefined {
+  return fetched('go/kafka-broker');
+}
