@@ -5,6 +5,7 @@ import { format, resolveConfig } from 'prettier';
 import { type SchemaNode, configJsonSchema, settings } from '../src/config/file.ts';
 import { DENY_REASONS } from '../src/pdp/decision.ts';
 import { STATUS, type WireStatus } from '../src/api/status.ts';
+import { viewsPage } from '../src/audit/query/views.ts';
 import { failClosedPage } from './fail-closed.ts';
 import { securityTestsPage } from './security-tests.ts';
 
@@ -18,6 +19,7 @@ const files: Record<string, string> = {
   'docs/reasons.md': reasonsPage(),
   'docs/fail-closed.md': failClosedPage(),
   'docs/security-tests.md': securityTestsPage(),
+  'docs/audit-views.md': viewsPage(),
 };
 
 let stale = 0;

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { type ExtAuthzParts, ExtAuthzService } from './api/ext-authz/service.ts';
 import { InFlight } from './api/in-flight.ts';
@@ -9,10 +8,10 @@ import { openGate } from './api/ops/ops-admin.ts';
 import { type Route, json } from './api/ops/ops-route.ts';
 import type { Readiness } from './api/ops/ops.ts';
 import { loadExtAuthzTypes } from './api/protos.ts';
-import { httpStatusOf } from './api/status.ts';
-import { type LogWriter, openLogWriter } from './audit/log/log-writer.ts';
-import { createRecorder } from './audit/record/recorder.ts';
+import type { LogWriter } from './audit/log/log-writer.ts';
 import { type Core, type CoreParts, SYSTEM_CLOCK, composeCore } from './compose/core.ts';
+import { openAuditLog } from './compose/audit.ts';
+import { auditWarnings, watchAuditLog } from './compose/audit-watch.ts';
 import { authzenOf } from './compose/authzen.ts';
 import { createDecisionService } from './compose/check.ts';
 import { grantRoutesOf } from './compose/grants.ts';
@@ -29,9 +28,8 @@ import { SURFACES, isPlaintext } from './config/surfaces.ts';
 import type { Config } from './config.ts';
 import type { PolicySlots } from './pdp/policy-slots.ts';
 import type { Log } from './pdp/log.ts';
-import type { Observer, Recorder } from './pdp/ports.ts';
+import type { Observer } from './pdp/ports.ts';
 import type { SharedState } from './pdp/shared-state.ts';
-import { cedarVersions } from './pdp/cedar.ts';
 import { createRefusedEvidenceLog } from './refused-evidence-log.ts';
 import { type Metrics, type Tracing, createMetrics, startTracing } from './telemetry.ts';
 import { type RevocationMetrics, createRevocationMetrics } from './telemetry/revocation.ts';
@@ -56,14 +54,16 @@ export async function startApp(config: Config, log: Logger, signal?: AbortSignal
   const revoked = createRevocationMetrics([metrics.registry]);
   const tracing = await openTracing(config.telemetry, stack);
   const gate = openGate(config.ops.admin_token_file, LOOPBACK.test(config.ops.address));
-  const writer = stack.use(await openLog(config, log));
+  const audit = await openAuditLog(config, log, stack);
+  const { writer, recorder } = audit;
+  watchAuditLog(audit, [metrics.registry]);
   const activations = createActivationLog(writer, log);
   const identity = await openIdentity(config.spiffe, { clock: SYSTEM_CLOCK, log, metrics }, stack);
   const shared = await openState(config.shared_state, { log, metrics }, stack);
   const core = stack.use(
     await composeCore(config, {
       shared,
-      recorder: recorderOf(config, writer),
+      recorder,
       observer: observerOf([metrics, ...(tracing ? [tracing.observer] : [])], log, stack),
       log,
       ...(identity && { bundles: () => identity.trust.svids.state.bundles }),
@@ -79,6 +79,7 @@ export async function startApp(config: Config, log: Logger, signal?: AbortSignal
   const warnings = () => [
     ...(identity?.warnings() ?? []),
     ...events.warnings(),
+    ...auditWarnings(audit),
     ...sharedStateWarnings(shared, config.revocation.max_lag_ms),
   ];
   const readiness = createReadiness({ core, writer, onward, identity: needed, warnings }, state);
@@ -225,26 +226,6 @@ function keySetOf(
 ): readonly HttpRoutes[] {
   if (!onward || !onwardConfig) return [];
   return [keySetRoutes({ document: () => onward.jwks(), maxAgeS: onwardConfig.keys.publish_ahead_s })];
-}
-
-async function openLog(config: Config, logger: Logger): Promise<LogWriter> {
-  const { dir, log, durability, segment_bytes: segmentBytes } = config.audit;
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const plaintext = plaintextSurfaces(config);
-  return await openLogWriter({ dir, log, durability, segmentBytes, plaintext, clock: SYSTEM_CLOCK, logger });
-}
-
-function recorderOf(config: Config, writer: LogWriter): Recorder {
-  const { cluster, region } = config.telemetry;
-  const { engine, language } = cedarVersions();
-  return createRecorder({
-    writer,
-    onFailure: config.audit.on_failure,
-    httpStatus: httpStatusOf,
-    cluster: cluster === '' ? undefined : cluster,
-    region: region === '' ? undefined : region,
-    engine: `cedar/${engine} language/${language}`,
-  });
 }
 
 function observerOf(others: readonly Observer[], log: Logger, stack: AsyncDisposableStack): Observer {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Audit } from './config/audit.ts';
 import { Authzen } from './config/authzen.ts';
 import { Check } from './config/check.ts';
 import { Devices } from './config/devices.ts';
@@ -8,7 +9,7 @@ import { Grants, checkGrants } from './config/grants.ts';
 import { checkHeaders } from './config/headers.ts';
 import { Issuer, Tokens } from './config/identity.ts';
 import { Pip } from './config/pips.ts';
-import { file, ms } from './config/parts.ts';
+import { ms } from './config/parts.ts';
 import { OnwardIdentity } from './config/onward.ts';
 import { Policies } from './config/policies.ts';
 import { Revocation, checkRevocation } from './config/revocation.ts';
@@ -59,28 +60,6 @@ const Decision = z.strictObject({
       max_age_ms: ms(60_000, 'Ceiling on the life of a cached decision; 0 turns the cache off.'),
     })
     .prefault({}),
-});
-
-const Audit = z.strictObject({
-  dir: file('Folder of the decision log.').default('.pdp/audit'),
-  log: z
-    .string()
-    .min(1)
-    .default('cedar-pdp/local')
-    .meta({ description: 'Name of the log, in every record.' }),
-  durability: z
-    .enum(['async', 'written', 'synced'])
-    .default('written')
-    .meta({ description: 'What an answer waits for: nothing, the write, or the write and fdatasync.' }),
-  on_failure: z
-    .enum(['deny', 'allow'])
-    .default('deny')
-    .meta({ description: 'What an answer becomes when its record cannot be written.' }),
-  segment_bytes: z
-    .int()
-    .min(64 * 1024)
-    .default(256 * 1024 * 1024)
-    .meta({ description: 'Size at which a new log file begins.' }),
 });
 
 const Telemetry = z.strictObject({

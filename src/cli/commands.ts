@@ -1,3 +1,11 @@
+import { auditDiff } from './audit-diff.ts';
+import { auditKey } from './audit-key.ts';
+import { auditReplay } from './audit-replay.ts';
+import { auditErase } from './audit-erase.ts';
+import { auditExport } from './audit-export.ts';
+import { auditExplain } from './audit-explain.ts';
+import { auditQuery } from './audit-query.ts';
+import { auditTail } from './audit-tail.ts';
 import { auditVerify } from './audit-verify.ts';
 import { check } from './check.ts';
 import type { Command } from './command.ts';
@@ -37,6 +45,14 @@ export const commands: readonly Command[] = [
   revoke,
   eventsStatus,
   auditVerify,
+  auditQuery,
+  auditTail,
+  auditExplain,
+  auditExport,
+  auditErase,
+  auditReplay,
+  auditDiff,
+  auditKey,
   configCheck,
   configPrint,
   configSchema,

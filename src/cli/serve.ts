@@ -61,7 +61,9 @@ export const serve: Command = {
     if (!app) return EXIT.ok;
     const startMs = Math.round(performance.now() - started);
     log.info({ ...app.addresses, snapshot: app.policies.current()?.digest, start_ms: startMs }, 'serving');
-    terminal.out(banner(config, app, configPath(values.config)));
+    // Standard output is the log's alone where the log goes there.
+    const lines = config.audit.sinks.some(({ kind }) => kind === 'stdout');
+    terminal[lines ? 'err' : 'out'](banner(config, app, configPath(values.config)));
     const reload = () => void app.policies.reloadIfChanged();
     process.on('SIGHUP', reload);
     const [signal] = await stopping;

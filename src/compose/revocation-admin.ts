@@ -37,7 +37,9 @@ export function createRecordedEffects({ revocations, writer, log }: Parts, by?: 
       const kinds = event ? EVENT_KINDS : CHANGE_KINDS;
       const records = effects.map((effect) => ({ ...whoSays(effect, by, event), ...recordOf(effect) }));
       try {
-        await Promise.all(records.map((record) => writer.appendControl(kinds.recorded, record)));
+        await Promise.all(
+          records.map((record, i) => writer.appendControl(kinds.recorded, record, whoIn(effects[i]))),
+        );
       } catch (error) {
         const words = `nothing was changed: the decision log cannot be written: ${messageOf(error)}`;
         throw new PdpError('audit_unavailable', words, { cause: error });
@@ -47,8 +49,10 @@ export function createRecordedEffects({ revocations, writer, log }: Parts, by?: 
       } catch (error) {
         // Of events, which a transmitter sends again and again meanwhile, those who receive them tell.
         const told = event ? undefined : log;
-        for (const record of records)
-          tellUnconfirmed({ ...record, problem: messageOf(error) }, kinds.unconfirmed, { writer, log, told });
+        for (const [i, record] of records.entries()) {
+          const unconfirmed = { kind: kinds.unconfirmed, about: whoIn(effects[i]) };
+          tellUnconfirmed({ ...record, problem: messageOf(error) }, unconfirmed, { writer, log, told });
+        }
         throw error;
       }
       if (event) return;
@@ -67,12 +71,12 @@ const EVENT_KINDS: Kinds = { recorded: 'security_event', unconfirmed: 'security_
 
 function tellUnconfirmed(
   record: Readonly<Record<string, string | undefined>>,
-  kind: ControlKind,
+  { kind, about }: { readonly kind: ControlKind; readonly about: readonly SubjectRef[] },
   { writer, log, told }: Pick<Parts, 'writer' | 'log'> & { readonly told: Log | undefined },
 ): void {
   told?.error(record, 'a recorded change of a revocation may not be in force');
   writer
-    .appendControl(kind, record)
+    .appendControl(kind, record, about)
     .catch((error: unknown) => log.error({ ...record, err: error }, 'and that is not recorded'));
 }
 
@@ -81,9 +85,13 @@ function whoSays(effect: SecurityEffect, by: string | undefined, event: EventOri
   return { source: effect.source, by, reason: effect.reason };
 }
 
+function whoIn(effect: SecurityEffect | undefined): readonly SubjectRef[] {
+  if (!effect) return [];
+  return 'subjects' in effect ? effect.subjects : [effect.subject];
+}
+
 /** Names of what has changed, never values of claims. */
 function recordOf(effect: SecurityEffect) {
-  const subjects = 'subjects' in effect ? effect.subjects : [effect.subject];
   const changed =
     effect.effect === 'claims'
       ? [...Object.keys(effect.claims), ...(effect.groups ? ['groups'] : [])].join(' ')
@@ -91,7 +99,7 @@ function recordOf(effect: SecurityEffect) {
   const until = effect.effect === 'shut_off' ? effect.until : undefined;
   return {
     effect: effect.effect,
-    subjects: wordsOf(subjects),
+    subjects: wordsOf(whoIn(effect)),
     at: timeText(effect.at),
     until: until === undefined ? undefined : timeText(until),
     attributes: effect.effect === 'attributes' ? JSON.stringify(effect.attributes) : undefined,

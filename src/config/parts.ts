@@ -14,10 +14,10 @@ export const address = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/,
 export const file = (description: string) => z.string().min(1).meta({ description, format: 'path' });
 
 /** A time in ms. */
-export const ms = (fallback: number, description: string) =>
+export const ms = (fallback: number, description: string, min = 0) =>
   z
     .int()
-    .min(0)
+    .min(min)
     .default(fallback)
     .meta({ description: `${description} In ms.` });
 

@@ -341,6 +341,12 @@ export function cedarVersions(): { readonly engine: string; readonly language: s
   return { engine: wasm.getCedarVersion(), language: wasm.getCedarLangVersion() };
 }
 
+/** Name and version of the engine and the language, as records name them. */
+export function engineName(): string {
+  const { engine, language } = cedarVersions();
+  return `cedar/${engine} language/${language}`;
+}
+
 /** cedar-wasm keeps its state per module instance: dropping it from the cache and loading it again gives an independent one. */
 function newInstance(): Wasm {
   delete requireModule.cache[requireModule.resolve(MODULE)];

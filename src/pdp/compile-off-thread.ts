@@ -48,7 +48,7 @@ export async function compileOffThread(texts: PolicyTexts, now: number): Promise
     await nextTurn();
     const engine = CedarEngine.load({ schema: rest.schema, policies: {} });
     await nextTurn();
-    return { snapshot: assembleSnapshot(rest, entries, engine, now), warnings: rest.warnings };
+    return { snapshot: assembleSnapshot(rest, { entries, engine, texts }, now), warnings: rest.warnings };
   } finally {
     await worker.terminate();
   }

@@ -35,7 +35,15 @@ export function compileSnapshot(texts: PolicyTexts, now: number): CompiledSnapsh
   const entries = new PolicyEntries();
   for (const entry of analysed.entries) entries.add(entry);
   const engine = CedarEngine.load({ schema: analysed.schema, policies: {} });
-  return { snapshot: assembleSnapshot(analysed, entries, engine, now), warnings: analysed.warnings };
+  const snapshot = assembleSnapshot(analysed, { entries, engine, texts }, now);
+  return { snapshot, warnings: analysed.warnings };
+}
+
+/** What a snapshot is made of beside what analysis found. */
+export interface SnapshotParts {
+  readonly entries: PolicyEntries;
+  readonly engine: CedarEngine;
+  readonly texts: PolicyTexts;
 }
 
 /**
@@ -44,8 +52,7 @@ export function compileSnapshot(texts: PolicyTexts, now: number): CompiledSnapsh
  */
 export function assembleSnapshot(
   analysed: Omit<AnalysedPolicies, 'entries'>,
-  { byId, index, upstreamHeaders }: PolicyEntries,
-  engine: CedarEngine,
+  { entries: { byId, index, upstreamHeaders }, engine, texts }: SnapshotParts,
   now: number,
 ): PolicySnapshot {
   const { shapes, entities, templates } = analysed;
@@ -60,6 +67,7 @@ export function assembleSnapshot(
     digest: analysed.digest,
     loadedAt: now,
     schema: analysed.schema,
+    texts,
     policyIds: [...byId.keys()],
     reads: analysed.reads,
     literalEntities: analysed.literalEntities,
@@ -75,8 +83,9 @@ export function assembleSnapshot(
     staticIds: (type) => staticIdsOf(entities, type),
     actionsFor: (principalType, resourceType) => actionsFor(shapes, principalType, resourceType),
     candidates,
-    evaluate(request) {
-      const ids = candidates(request).toSorted();
+    evaluate(request, without) {
+      const found = candidates(request).toSorted();
+      const ids = without === undefined ? found : found.filter((id) => !without.has(id));
       // Sorted, so that equal slices are one slice whatever order they were found in.
       return engine.evaluate(request, {
         key: ids.join(' '),

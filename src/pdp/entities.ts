@@ -155,3 +155,13 @@ export function addWorkload(
   };
   return store.add({ type: typeName('Workload'), id }, attributes, parents);
 }
+
+/** Adds the endpoint of a request that met no binding, in its service. */
+export function addEndpoint(
+  store: EntityStore,
+  { service, path, host }: { readonly service: string; readonly path: string; readonly host: string },
+): EntityUid {
+  const serviceUid = store.add({ type: typeName('Service'), id: service }, { host }, []);
+  // Neither half can hold a space, so no two pairs share an id.
+  return store.add({ type: typeName('Endpoint'), id: `${service} ${path}` }, { path, host }, [serviceUid]);
+}

@@ -5,7 +5,7 @@ import { bind } from './stages/bind.ts';
 import { type Concluding, createConclude } from './stages/conclude.ts';
 import { type Evaluating, createEvaluate } from './stages/evaluate.ts';
 import { createGather } from './stages/gather.ts';
-import type { Authenticated, Evaluated } from './trace.ts';
+import type { Authenticated, Evaluated, Stage } from './trace.ts';
 
 /** What an evaluator is made of. */
 export interface EvaluatorParts extends Evaluating, Concluding {
@@ -15,8 +15,12 @@ export interface EvaluatorParts extends Evaluating, Concluding {
 
 /** The stages from identities to a decision, for evaluations beside the one that answers: shadow, explanations, tests. */
 export interface Evaluator {
-  /** Gathers, binds and evaluates. Rejects where a stage throws. */
-  evaluate(authenticated: Authenticated, scope: CallScope): Promise<Evaluated | Refusal>;
+  /** Gathers, binds and evaluates; `enter` is told of each stage that begins. Rejects where a stage throws. */
+  evaluate(
+    authenticated: Authenticated,
+    scope: CallScope,
+    enter?: (stage: Stage) => void,
+  ): Promise<Evaluated | Refusal>;
   conclude(evaluated: Evaluated): Decision;
 }
 
@@ -25,11 +29,15 @@ export function createEvaluator(parts: EvaluatorParts): Evaluator {
   const gather = createGather(parts);
   const evaluate = createEvaluate(parts);
   return {
-    async evaluate(authenticated, scope) {
+    async evaluate(authenticated, scope, enter = () => undefined) {
+      enter('gather');
       const informed = await gather(authenticated, scope);
       if (isRefusal(informed)) return informed;
+      enter('bind');
       const bound = bind(informed);
-      return isRefusal(bound) ? bound : evaluate(bound);
+      if (isRefusal(bound)) return bound;
+      enter('evaluate');
+      return evaluate(bound);
     },
     conclude: createConclude(parts),
   };

@@ -3,6 +3,7 @@ import type { BindingTable } from './bindings/binding-table.ts';
 import type { PolicyScope } from './scope-index.ts';
 import type { SlotValues } from './template-links.ts';
 import type { Advice, UpstreamHeader } from './decision.ts';
+import type { PolicyTexts } from './policy-source.ts';
 
 /** What a policy's annotations mean to us. */
 export interface PolicyNotes {
@@ -83,6 +84,8 @@ export interface PolicySnapshot {
   readonly loadedAt: number;
   /** The schema in Cedar's syntax. */
   readonly schema: string;
+  /** What it was made of: enough to make it again. */
+  readonly texts: PolicyTexts;
   /** Ids of the policies, sorted. */
   readonly policyIds: readonly string[];
   readonly reads: Reads;
@@ -110,6 +113,9 @@ export interface PolicySnapshot {
   staticIds(type: string): readonly string[];
   /** The actions that apply to a principal and a resource of these types. */
   actionsFor(principalType: string, resourceType: string): readonly EntityUid[];
-  /** Asks the engine. Throws `PdpError`: `engine_fault` where the engine broke, `attribute_refused` where it refused the data. */
-  evaluate(request: CedarRequest): Evaluation;
+  /**
+   * Asks the engine, all policies or all but those `without` which it is to be answered. Throws `PdpError`: `engine_fault` where the engine
+   * broke, `attribute_refused` where it refused the data.
+   */
+  evaluate(request: CedarRequest, without?: ReadonlySet<string>): Evaluation;
 }

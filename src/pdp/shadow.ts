@@ -7,7 +7,7 @@ import { type Evaluator, type EvaluatorParts, createEvaluator } from './evaluato
 import type { Log } from './log.ts';
 import type { AttributeSource, PolicySnapshotSource, Recorder } from './ports.ts';
 import { ShadowCounts, type ShadowOutcome, type ShadowReport, outcomeOf } from './shadow-report.ts';
-import type { Authenticated, DecisionTrace } from './trace.ts';
+import type { Authenticated, DecisionTrace, Stage } from './trace.ts';
 
 /**
  * What shadow evaluation needs. The cache is its own: entries of a candidate would push those of the snapshot in force out of the cache
@@ -113,7 +113,7 @@ export class Shadow implements AsyncDisposable {
     this.#known = answered;
     using scope = new CallScope(clock, TIMEOUT_MS);
     this.#scope = scope;
-    const { decision, evaluated } = await this.#decide(question, scope, counts.candidate);
+    const { decision, evaluated, stage } = await this.#decide(question, scope, counts.candidate);
     if (this.#closed) return;
     // Reloaded while an information point was asked.
     if (evaluated && evaluated.snapshot.digest !== counts.candidate) return;
@@ -122,7 +122,7 @@ export class Shadow implements AsyncDisposable {
       decision,
       enforced: false,
       shadowOf: answered.id,
-      stage: 'evaluate',
+      stage,
       timings: {},
       latencyUs: (clock.monotonic() - started) * 1000,
     };
@@ -137,12 +137,13 @@ export class Shadow implements AsyncDisposable {
   }
 
   async #decide(question: Authenticated, scope: CallScope, digest: string) {
+    let stage: Stage = 'gather';
     try {
-      const evaluated = await this.#evaluator.evaluate(question, scope);
-      if (!isRefusal(evaluated)) return { evaluated, decision: this.#evaluator.conclude(evaluated) };
-      return { decision: this.#denied(evaluated, digest) };
+      const evaluated = await this.#evaluator.evaluate(question, scope, (next) => (stage = next));
+      if (!isRefusal(evaluated)) return { evaluated, decision: this.#evaluator.conclude(evaluated), stage };
+      return { decision: this.#denied(evaluated, digest), stage };
     } catch (error) {
-      return { decision: this.#denied(refusalOf(error), digest) };
+      return { decision: this.#denied(refusalOf(error), digest), stage };
     }
   }
 

@@ -250,14 +250,17 @@ describe.skipIf(findEnvoy() === undefined)('behind a real Envoy', () => {
         headers: forged,
       });
       expectDeny(result, 403, 'policy_forbids');
-      expect(result.record).toMatchObject({ source_identity: null, user: null, device: null, mtls: false });
+      expect(result.record).toMatchObject({ mtls: false });
+      for (const party of ['source_identity', 'user', 'device'])
+        expect(result.record).not.toHaveProperty(party);
       expect(result.entry.source).toBeNull();
     });
 
     test('takes no better identity from headers of a client with a certificate', async () => {
       const result = await exchange({ ...postEntry(), as: mesh.workloads.web, headers: forged });
       expectDeny(result, 403, 'policy_forbids');
-      expect(result.record).toMatchObject({ source_identity: { spiffe_id: WEB }, user: null, device: null });
+      expect(result.record).toMatchObject({ source_identity: { spiffe_id: WEB } });
+      for (const party of ['user', 'device']) expect(result.record).not.toHaveProperty(party);
     });
 
     test('knows the client by its certificate at the edge, too', async () => {
@@ -311,7 +314,7 @@ describe.skipIf(findEnvoy() === undefined)('behind a real Envoy', () => {
     ])('is denied and recorded: %s', async (_kind, path) => {
       const result = await exchange({ ...postEntry(), path });
       expectDeny(result, 400, 'path_ambiguous');
-      expect(result.record?.path).toBeNull();
+      expect(result.record).not.toHaveProperty('path');
       expect(result.record?.path_raw).toMatch(/^\//);
     });
 
@@ -368,7 +371,7 @@ describe.skipIf(findEnvoy() === undefined)('behind a real Envoy', () => {
       const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
       expect({ status, stdout }).toMatchObject({
         status: 0,
-        stdout: expect.stringMatching(/COMPLETENESS +OK/) as string,
+        stdout: expect.stringMatching(/COMPLETENESS: +OK/) as string,
       });
     });
   });

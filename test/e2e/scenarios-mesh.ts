@@ -240,16 +240,18 @@ export async function expectCall(
 ): Promise<CallOutcome> {
   const outcome = await mesh.call(call);
   const allowed = reason === 'permitted';
-  const source = call.from === null ? null : { spiffe_id: `${DOMAIN}${call.from}`, evidence: 'principal' };
+  // A request that is refused before policies are asked has no identities in its record.
+  const proven = call.from !== null && !/^(?:token|path)_/.test(reason);
+  const source = { spiffe_id: `${DOMAIN}${call.from ?? ''}`, evidence: 'principal' };
   expect(outcome.record).toMatchObject({
     decision: allowed ? 'ALLOW' : 'DENY',
     reason,
     method: call.method ?? 'GET',
     host: call.to,
-    path_raw: call.path,
-    // A request that is refused before policies are asked has no identities in its record.
-    ...(!/^(?:token|path)_/.test(reason) && { source_identity: source }),
+    ...(proven && { source_identity: source }),
   });
+  expect(outcome.record?.path ?? outcome.record?.path_raw).toBe(call.path);
+  if (call.from === null) expect(outcome.record).not.toHaveProperty('source_identity');
   expect(outcome.record?.policies.toSorted()).toEqual(policies.toSorted());
   expect(outcome).toMatchObject({ status: allowed ? 200 : status, served: allowed });
   if (!allowed) expect(outcome.reason).toBe(reason);

@@ -51,7 +51,8 @@ describe.skipIf(findEnvoy() === undefined)('scenario 2, the regulatory workflow,
       step('notification-service', 'api.mail.example.net', '/v3/messages'),
       permittedBy('regulatory.notification-service-sends-email'),
     );
-    expect(sent.record?.destination_identity).toBeNull();
+    expect(sent.record).toBeDefined();
+    expect(sent.record).not.toHaveProperty('destination_identity');
   });
 
   test.each(['GET', 'POST'])('case-api uses evidence by %s', async (method) => {
@@ -260,7 +261,8 @@ describe.skipIf(findEnvoy() === undefined)('scenario 4, the clinic, through Envo
     const call = ask('GET', '/appointments/a-17', await token());
     const { challenge, record } = await expectOutcome(call, { status: 401, reason });
     expect(challenge).toMatch(/^Bearer .*error="invalid_token"/);
-    expect(record?.user).toBeNull();
+    expect(record).toBeDefined();
+    expect(record).not.toHaveProperty('user');
   });
   test('no token is a 401 that asks for one', async () => {
     const expected = { status: 401, reason: 'authentication_required', policies: ['clinic.needs-a-user'] };

@@ -186,11 +186,8 @@ describe.skipIf(findEnvoy() === undefined)('forged headers, behind a sidecar tha
   test('an ingress that strips the certificate is nobody, whatever it writes', async () => {
     const { answer, record } = await exchange(through(undefined, `By=${BACKEND};URI=${INGRESS}`, 'edge'));
     expect(answer.status).toBe(403);
-    expect(record).toMatchObject({
-      source_identity: null,
-      mtls: false,
-      policies: ['forged.only-the-ingress'],
-    });
+    expect(record).toMatchObject({ mtls: false, policies: ['forged.only-the-ingress'] });
+    expect(record).not.toHaveProperty('source_identity');
   });
 });
 

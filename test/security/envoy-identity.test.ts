@@ -97,7 +97,8 @@ flawClass(22, 'Envoy', () => {
     const token = await proxy.issuer.sign(claims);
     const reasons = ['token_audience_wrong', 'token_claims_refused', 'token_malformed'];
     const record = await denied({ path: '/people', token }, ...reasons);
-    expect(record).toMatchObject({ user: null });
+    expect(record).toBeDefined();
+    expect(record).not.toHaveProperty('user');
     // What anybody may see is not for a bad token either.
     await denied({ path: '/public/page', token }, ...reasons);
   });
@@ -141,7 +142,8 @@ flawClass(27, 'Envoy', () => {
       expectServed(await line.ask({ path: '/people', token: alice }), '/people');
       const none = await line.ask({ path: '/people' });
       expectEnded(none, ...NOT_PERMITTED);
-      expect(none.record).toMatchObject({ user: null });
+      expect(none.record).toBeDefined();
+      expect(none.record).not.toHaveProperty('user');
       const other = await line.ask({ path: '/people', token: bob });
       expectEnded(other, ...NOT_PERMITTED);
       expect(other.record).toMatchObject({ user: 'idp/bob' });

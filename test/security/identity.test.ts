@@ -168,7 +168,8 @@ flawClass(27, 'gRPC', () => {
   test('an identity is not that of the next question on the same connection, stream id or route', async () => {
     expectAllowed(await bench.ask({ path: '/people', token: alice }));
     const { record } = await denied({ path: '/people' }, ...NOT_PERMITTED);
-    expect(record).toMatchObject({ user: null });
+    expect(record).toBeDefined();
+    expect(record).not.toHaveProperty('user');
     const bob = await bench.issuer.sign({ sub: 'bob' });
     expect((await denied({ path: '/people', token: bob }, ...NOT_PERMITTED)).record).toMatchObject({
       user: 'idp/bob',

@@ -61,7 +61,8 @@ flawClass(17, 'gRPC', () => {
     PAYMENT_API.replace('.com', '.com:443'),
   ])('takes no identity from %j', async (principal) => {
     const { record } = await denied({ ...entries, principal }, ...NO_IDENTITY);
-    expect(record).toMatchObject({ source_identity: null });
+    expect(record).toBeDefined();
+    expect(record).not.toHaveProperty('source_identity');
   });
   test('denies a certificate whose SANs say something else than the principal, in whatever type', async () => {
     await using ca = await createTestCa('prod.example.com');

@@ -20,27 +20,27 @@ export interface DecisionRecord {
   readonly decision_id: string;
   readonly decision: 'ALLOW' | 'DENY';
   readonly reason: string;
-  readonly detail: string | null;
+  readonly detail?: string;
   readonly policies: readonly string[];
-  readonly source_identity: {
+  readonly source_identity?: {
     readonly spiffe_id: string;
     readonly evidence?: string;
     readonly certificate_issuer?: string;
-  } | null;
+  };
   readonly origin_identity?: { readonly spiffe_id: string; readonly evidence: string };
   readonly claimed_sources?: readonly string[];
   readonly source_certificate?: string;
-  readonly destination_identity: { readonly spiffe_id: string } | null;
-  readonly mtls: boolean | null;
-  readonly method: string | null;
-  readonly path: string | null;
-  readonly path_raw: string | null;
-  readonly user: string | null;
-  readonly device: { readonly id: string } | null;
-  readonly http_status: number | null;
+  readonly destination_identity?: { readonly spiffe_id: string };
+  readonly mtls?: boolean;
+  readonly method?: string;
+  readonly path?: string;
+  readonly path_raw?: string;
+  readonly user?: string;
+  readonly device?: { readonly id: string };
+  readonly http_status?: number;
   readonly pep: { readonly address: string; readonly spiffe_id?: string };
-  readonly request_id: string | null;
-  readonly latency_us: number | null;
+  readonly request_id?: string;
+  readonly latency_us?: number;
 }
 
 /** Mutual TLS on the gRPC surface. */

@@ -475,6 +475,8 @@ describe('the environment', () => {
         '[{name: idp, issuer: "https://idp", audiences: [pdp], delivery: {kind: push}}]',
         [expect.objectContaining({ name: 'idp' })],
       ];
+    if (key === 'audit.sinks')
+      return ['[{name: out, kind: stdout}]', [expect.objectContaining({ name: 'out', kind: 'stdout' })]];
     if (key === 'check.callers')
       return [
         '[{allow: [spiffe://a/b]}]',
@@ -490,6 +492,7 @@ describe('the environment', () => {
         ],
       ];
     if (key === 'check.pips') return ['{A::B: [c]}', { 'A::B': ['c'] }];
+    if (key === 'audit.privacy.pseudonymise') return ['[user, Clinic::Patient]', ['user', 'Clinic::Patient']];
     if (key === 'check.plaintext_callers.search') return ['[action]', ['action']];
     if (key === 'check.search.max_page') return ['77', 77];
     if (key.startsWith('check.plaintext_callers.'))
@@ -590,6 +593,8 @@ describe('the environment', () => {
       const limits: Record<string, string> = {
         'decision.timeout_ms': '7777',
         'audit.segment_bytes': '99999',
+        'audit.retention.max_bytes': '9999999',
+        'audit.keys.epoch_hours': '48',
         'workloads.xfcc.trusted_hops': '3',
       };
       const [text, value] =

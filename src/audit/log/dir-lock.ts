@@ -2,7 +2,7 @@ import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 
-const LOCK_NAME = 'writer.lock';
+const WRITER_LOCK = 'writer.lock';
 
 /** A directory is already written to by a live process. */
 export class DirLockedError extends Error {
@@ -22,9 +22,11 @@ export interface DirLock {
  * A process is known by its id *and* its start, so that neither a reused id nor a restarted container, whose process always
  * has the same id, is mistaken for the old owner. Processes in different pid namespaces cannot see each other: two containers
  * must not share a log directory (the writer notices foreign bytes in its file and stops).
+ *
+ * `name`: of the lock file, where it is not the writer's place that is taken.
  */
-export function lockDir(dir: string): DirLock {
-  const path = join(dir, LOCK_NAME);
+export function lockDir(dir: string, name = WRITER_LOCK): DirLock {
+  const path = join(dir, name);
   const own = JSON.stringify({ pid: process.pid, start: processStart(process.pid) ?? '', id: randomUUID() });
   take(path, own);
   return {
@@ -35,6 +37,12 @@ export function lockDir(dir: string): DirLock {
       if (readText(path) === own) rmSync(path, { force: true });
     },
   };
+}
+
+/** Whether a live process of this machine, as far as it can be seen from here, owns a log directory. */
+export function isDirLocked(dir: string, name = WRITER_LOCK): boolean {
+  const owner = parseOwner(readText(join(dir, name)) ?? '');
+  return owner !== undefined && isAlive(owner);
 }
 
 /** The lock appears whole, by link(2): nobody ever reads half a lock. */

@@ -1,6 +1,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fdatasync,
   fstatSync,
   fsyncSync,
@@ -9,6 +10,7 @@ import {
   openSync,
   readdirSync,
   readSync,
+  rmSync,
   truncateSync,
   writeSync,
 } from 'node:fs';
@@ -40,6 +42,8 @@ export interface LogFs {
   read(path: string, position: number, length: number): Buffer;
   size(path: string): number;
   truncatePath(path: string, size: number): void;
+  exists(path: string): boolean;
+  remove(path: string): void;
 }
 
 /** The real file system. */
@@ -65,6 +69,8 @@ export const NODE_LOG_FS: LogFs = {
     }),
   size: (path) => withFile(path, (fd) => fstatSync(fd).size),
   truncatePath: (path, size) => truncateSync(path, size),
+  exists: (path) => existsSync(path),
+  remove: (path) => rmSync(path),
 };
 
 function withFile<T>(path: string, use: (fd: number) => T): T {

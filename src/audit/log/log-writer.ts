@@ -1,38 +1,22 @@
-import type { Log } from '../../pdp/log.ts';
-import type { Clock } from '../../pdp/ports.ts';
-import { type ControlFields, type ControlKind, bootFields, controlLine } from '../record/control-record.ts';
+import {
+  type ControlFields,
+  type ControlKind,
+  ERASURE_BEGUN,
+  bootFields,
+  controlLine,
+} from '../record/control-record.ts';
 import { type DirLock, lockDir } from './dir-lock.ts';
 import { LineEncoder } from './line-encoder.ts';
 import { type LogFs, NODE_LOG_FS } from './log-fs.ts';
+import type { Batch } from './batch.ts';
+import type { LogWriterOptions } from './log-writer-options.ts';
 import { type Loss, addLoss, lossFields, noLoss } from '../record/loss.ts';
 import { type Recovered, recover } from './recovery.ts';
-import { SegmentFile } from './segments.ts';
-
-/**
- * When an append is done: at once (`async`: a crash of the process may lose the last records), when the bytes are with the
- * kernel (`written`: survives the process), or when they are on the medium (`synced`: survives the machine).
- */
-export type Durability = 'async' | 'written' | 'synced';
-
-/** What a log writer needs. */
-export interface LogWriterOptions {
-  /** Directory of the segments; made when it is not there. */
-  readonly dir: string;
-  /** Origin name of the log; every record carries it. */
-  readonly log: string;
-  readonly durability: Durability;
-  readonly clock: Clock;
-  readonly logger: Log;
-  /** Names of the surfaces that take any caller, for the `boot` record. */
-  readonly plaintext: readonly string[];
-  /** Size at which a new segment begins. Default 256 MiB. */
-  readonly segmentBytes?: number;
-  /** UTF-16 units of lines that may wait for the disk; more are refused. Default 32 Mi. */
-  readonly maxQueue?: number;
-  /** Milliseconds after which an unhealthy writer tries by itself, so that a replica without traffic heals too. Default 1000. */
-  readonly retryMs?: number;
-  readonly fs?: LogFs;
-}
+import { PackWriter } from './pack-writer.ts';
+import { OpenSegment } from './segments.ts';
+import { CommitPosition } from './commit-position.ts';
+import type { Blob } from '../record/blob.ts';
+import type { SubjectRef } from '../../pdp/subject-key.ts';
 
 /** The one ordered writer of a decision log. Disposing it writes what waits, a `shutdown` record, and gives the directory back. */
 export interface LogWriter extends AsyncDisposable {
@@ -40,17 +24,27 @@ export interface LogWriter extends AsyncDisposable {
   readonly log: string;
   /**
    * Appends one record. `makeLine` gives the line, without line feed, for the index that the record gets; it may be asked
-   * again where an earlier record failed. Resolves as the durability says; rejects when the record is not in the log.
+   * again where an earlier record failed. `blobs`: what the line refers to. Resolves as the durability says; rejects when the record is not
+   * in the log.
    */
-  append(makeLine: (index: number) => string): Promise<void>;
-  /** Appends a control record, in order with the others. Needs at least one field. Resolves and rejects as `append` does. */
-  appendControl(kind: ControlKind, fields: ControlFields): Promise<void>;
+  append(makeLine: (index: number) => string, blobs?: readonly Blob[]): Promise<void>;
+  /**
+   * Appends a control record, in order with the others. Needs at least one field. `about`: the subjects that it is about. Resolves and rejects as
+   * `append` does. An erasure that begins also begins a new segment, so that everything before it is closed.
+   */
+  appendControl(kind: ControlKind, fields: ControlFields, about?: readonly SubjectRef[]): Promise<void>;
   /** Whether the last write succeeded. */
   readonly healthy: boolean;
   /** Why records were lost, until one is written again. */
   readonly lastError: Error | undefined;
   /** Index of the next record to be written. */
   readonly nextIndex: number;
+  /** Records that did not get into the log, in this run. */
+  readonly lost: number;
+  /** How far the files are final, for other threads. */
+  readonly committed: CommitPosition;
+  /** Begins a new segment with the next record, so that all others are closed. */
+  rotate(): void;
 }
 
 /**
@@ -76,17 +70,6 @@ function recoverOrRelease({ dir, log }: LogWriterOptions, fs: LogFs, lock: DirLo
   }
 }
 
-/** Lines that go out together and share one fate. */
-interface Batch {
-  /** Index that the first line was made for. */
-  readonly firstIndex: number;
-  readonly lines: string[];
-  readonly makers: ((index: number) => string)[];
-  size: number;
-  /** Absent with `async`, where nobody waits. */
-  readonly done?: PromiseWithResolvers<void>;
-}
-
 const DONE = Promise.resolve();
 
 class SegmentedLogWriter implements LogWriter {
@@ -94,9 +77,13 @@ class SegmentedLogWriter implements LogWriter {
   lastError: Error | undefined;
   readonly #options: LogWriterOptions;
   readonly #lock: DirLock;
-  readonly #file: SegmentFile;
+  readonly #segment: OpenSegment;
+  readonly #pack = new PackWriter();
   readonly #encoder = new LineEncoder();
+  readonly committed = new CommitPosition();
+  lost = 0;
   #next: number;
+  #rotate = false;
   /** Lines written that wait for `fdatasync`. */
   #inFlight = 0;
   #syncing: Promise<void> | undefined;
@@ -106,14 +93,16 @@ class SegmentedLogWriter implements LogWriter {
   #disposing: Promise<void> | undefined;
 
   constructor(options: LogWriterOptions, fs: LogFs, lock: DirLock, recovered: Recovered) {
-    const { dir, segmentBytes = 256 * 1024 * 1024 } = options;
+    const { dir, segmentBytes = 256 * 1024 * 1024, segmentMs = 3_600_000 } = options;
     this.log = options.log;
     this.#options = options;
     this.#lock = lock;
     this.#next = recovered.nextIndex;
     const syncDir = options.durability === 'synced';
     const holdDir = () => lock.hold();
-    this.#file = new SegmentFile({ dir, fs, segmentBytes, syncDir, holdDir }, recovered.position);
+    const rules = { dir, fs, segmentBytes, segmentMs, syncDir, holdDir };
+    this.#segment = new OpenSegment(rules, recovered.position, options.clock.now());
+    this.#publish();
   }
 
   get healthy(): boolean {
@@ -146,18 +135,24 @@ class SegmentedLogWriter implements LogWriter {
     }
   }
 
-  append(makeLine: (index: number) => string): Promise<void> {
+  append(makeLine: (index: number) => string, blobs?: readonly Blob[]): Promise<void> {
     if (this.#disposing !== undefined) return Promise.reject(new Error('the decision log is closed'));
     try {
-      return this.#queue(makeLine);
+      return this.#queue(makeLine, blobs);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  appendControl(kind: ControlKind, fields: ControlFields): Promise<void> {
-    const json = JSON.stringify(fields).slice(1, -1);
-    return this.append((index) => this.#control(kind, index, json));
+  appendControl(kind: ControlKind, fields: ControlFields, about: readonly SubjectRef[] = []): Promise<void> {
+    const said = this.#options.privacy?.(kind, fields, about) ?? { fields, blobs: [] };
+    const json = JSON.stringify(said.fields).slice(1, -1);
+    if (kind === 'erased' && fields['state'] === ERASURE_BEGUN) this.rotate();
+    return this.append((index) => this.#control(kind, index, json), said.blobs);
+  }
+
+  rotate(): void {
+    this.#rotate = true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -165,7 +160,7 @@ class SegmentedLogWriter implements LogWriter {
     await this.#disposing;
   }
 
-  #queue(makeLine: (index: number) => string): Promise<void> {
+  #queue(makeLine: (index: number) => string, blobs: readonly Blob[] = []): Promise<void> {
     const batch = this.#batch ?? this.#newBatch();
     const line = makeLine(batch.firstIndex + batch.lines.length);
     if (batch.size + line.length > (this.#options.maxQueue ?? 32 * 1024 * 1024)) {
@@ -173,6 +168,7 @@ class SegmentedLogWriter implements LogWriter {
     }
     batch.lines.push(line);
     batch.makers.push(makeLine);
+    if (blobs.length > 0) batch.blobs.push(...blobs);
     batch.size += line.length;
     return batch.done?.promise ?? DONE;
   }
@@ -182,7 +178,7 @@ class SegmentedLogWriter implements LogWriter {
    * a burst of checks costs one `write(2)`. A microtask would run too early, once for each check.
    */
   #newBatch(): Batch {
-    const batch = { firstIndex: this.#next + this.#inFlight, lines: [], makers: [], size: 0 };
+    const batch = { firstIndex: this.#next + this.#inFlight, lines: [], makers: [], blobs: [], size: 0 };
     this.#batch =
       this.#options.durability === 'async' ? batch : { ...batch, done: Promise.withResolvers<void>() };
     if (this.#syncing === undefined) setImmediate(() => this.#flush());
@@ -199,12 +195,35 @@ class SegmentedLogWriter implements LogWriter {
     this.#loss = undefined;
     try {
       const lines = this.#linesToWrite(batch, loss);
-      this.#file.append(this.#encoder.encode(lines), this.#next);
+      this.#write(lines, batch?.blobs ?? []);
       if (this.#options.durability === 'synced') this.#syncing = this.#sync(batch, loss, lines.length);
       else this.#succeeded(batch, loss, lines.length);
     } catch (error) {
       this.#failed(batch, loss, error);
     }
+  }
+
+  #write(lines: readonly string[], blobs: readonly Blob[]): void {
+    const now = this.#options.clock.now();
+    if (this.#rotate) this.#segment.retire();
+    this.#rotate = false;
+    if (this.#segment.retireIfDue(now)) this.#pack.begin();
+    const missing = this.#pack.missing(blobs);
+    if (missing) {
+      this.#segment.appendPack(this.#encoder.encode(missing.lines), this.#next, now);
+      missing.written();
+    }
+    this.#segment.appendLines(this.#encoder.encode(lines), this.#next, now);
+  }
+
+  #publish(): void {
+    const { firstIndex = -1, sizes } = this.#segment;
+    this.committed.publish({
+      segment: firstIndex,
+      lineBytes: sizes.lines,
+      packBytes: sizes.pack,
+      nextIndex: this.#next,
+    });
   }
 
   /** The lines of a batch under the indexes they really get, after the record of what was lost before them. */
@@ -220,12 +239,13 @@ class SegmentedLogWriter implements LogWriter {
   async #sync(batch: Batch | undefined, loss: Loss | undefined, count: number): Promise<void> {
     this.#inFlight = count;
     try {
-      await this.#file.sync();
+      await this.#segment.sync();
       this.#inFlight = 0;
       this.#succeeded(batch, loss, count);
     } catch (error) {
       this.#inFlight = 0;
-      this.#file.rollBack();
+      this.#segment.rollBack();
+      this.#pack.begin();
       this.#failed(batch, loss, error);
     }
     this.#syncing = undefined;
@@ -234,6 +254,7 @@ class SegmentedLogWriter implements LogWriter {
 
   #succeeded(batch: Batch | undefined, loss: Loss | undefined, count: number): void {
     this.#next += count;
+    this.#publish();
     if (this.lastError !== undefined) {
       this.#options.logger.info({ lost: loss?.count }, 'the decision log can be written again');
     }
@@ -259,6 +280,7 @@ class SegmentedLogWriter implements LogWriter {
       this.#options.logger.error({ err: error }, 'the decision log cannot be written');
     }
     this.lastError = error;
+    this.lost += count;
     this.#loss = addLoss(this.#loss ?? noLoss(this.#options.clock.now()), count, error);
     return error;
   }
@@ -272,7 +294,7 @@ class SegmentedLogWriter implements LogWriter {
       await this.#settle();
       this.#queue((index) => this.#control('shutdown', index, `"pid":${process.pid}`)).catch(() => undefined);
       await this.#settle();
-      if (this.lastError === undefined) await this.#file.sync();
+      if (this.lastError === undefined) await this.#segment.sync();
     } catch (error) {
       this.#lose(0, error);
     } finally {
@@ -282,7 +304,7 @@ class SegmentedLogWriter implements LogWriter {
 
   #close(): void {
     clearTimeout(this.#retry);
-    this.#file.close();
+    this.#segment.close();
     this.#lock.release();
   }
 

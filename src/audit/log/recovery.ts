@@ -1,5 +1,8 @@
+import { join } from 'node:path';
 import type { LogFs } from './log-fs.ts';
-import { type SegmentPosition, segmentsOf } from './segments.ts';
+import { type Segment, type SegmentPosition, packName, segmentsOf } from './segments.ts';
+
+const PACK_NAME = /^segment-([0-9]{20})\.blobs$/;
 
 /** What was found of an earlier run in a log directory. */
 export interface Recovered {
@@ -22,39 +25,86 @@ interface LastRecord {
 
 /**
  * Finds where an earlier run stopped and cuts off what it did not finish: a last line without line feed, or one that is no
- * record. Only the end of the last segment is read. Throws where the directory holds the log of another origin, or damage that
- * no interrupted write explains.
+ * record. Only the ends of files are read. Throws where the directory holds the log of another origin, damage that no interrupted write
+ * explains, or fewer records than a checkpoint was signed over: going on would be a second history.
  */
 export function recover(dir: string, log: string, fs: LogFs): Recovered {
-  const segment = segmentsOf(dir, fs.names(dir)).at(-1);
-  if (segment === undefined) {
-    return { nextIndex: 0, position: undefined, droppedBytes: 0, previousRun: 'none' };
-  }
-  const size = fs.size(segment.path);
-  const tail = lastRecord(segment.path, size, fs);
-  const last = tail.record;
+  const names = fs.names(dir);
+  const segment = segmentsOf(dir, names).at(-1);
+  removeLonePacks(dir, names, segment?.firstIndex ?? -1, fs);
+  const found: Recovered = segment
+    ? recoverSegment(dir, segment, log, fs)
+    : { nextIndex: 0, position: undefined, droppedBytes: 0, previousRun: 'none' };
+  const signed = names.includes('checkpoint') ? signedSize(join(dir, 'checkpoint'), fs) : 0;
+  if (signed > found.nextIndex)
+    throw new Error(
+      `${dir} holds ${found.nextIndex} records where its checkpoint was signed over ${signed}: some were removed. Keep the folder as evidence (\`pdp audit verify\` says what is missing) and configure another one`,
+    );
+  return found;
+}
+
+function recoverSegment(dir: string, segment: Segment, log: string, fs: LogFs): Recovered {
+  const { path, firstIndex } = segment;
+  if (segment.compressed)
+    throw new Error(`${path} is the last segment and compressed: the one after it was removed`);
+  const size = fs.size(path);
+  const { end, record: last } = lastRecord(path, size, fs);
   if (last !== undefined && last.log !== log) {
     throw new Error(
-      `${segment.path} belongs to the log '${last.log}', not to '${log}': give each log its own directory`,
+      `${path} belongs to the log '${last.log}', not to '${log}': give each log its own directory`,
     );
   }
-  if (last !== undefined && last.index < segment.firstIndex) {
+  if (last !== undefined && last.index < firstIndex) {
     throw new Error(
-      `${segment.path} ends with index ${last.index}, which is below its first: run the audit verification`,
+      `${path} ends with index ${last.index}, which is below its first: run the audit verification`,
     );
   }
-  if (size - tail.end > MAX_TORN) {
-    throw new Error(
-      `${segment.path} ends in ${size - tail.end} bytes that are no records, too many for a torn write`,
-    );
+  if (size - end > MAX_TORN) {
+    throw new Error(`${path} ends in ${size - end} bytes that are no records, too many for a torn write`);
   }
-  if (tail.end < size) fs.truncatePath(segment.path, tail.end);
+  if (end < size) fs.truncatePath(path, end);
   return {
-    nextIndex: last === undefined ? segment.firstIndex : last.index + 1,
-    position: { firstIndex: segment.firstIndex, size: tail.end, torn: false },
-    droppedBytes: size - tail.end,
+    nextIndex: last === undefined ? firstIndex : last.index + 1,
+    position: {
+      firstIndex,
+      lines: { size: end, torn: false },
+      pack: { size: recoverPack(join(dir, packName(firstIndex)), fs), torn: false },
+    },
+    droppedBytes: size - end,
     previousRun: last?.kind === 'shutdown' ? 'clean' : 'unclean',
   };
+}
+
+/** A pack that was begun for lines that never came. */
+function removeLonePacks(dir: string, names: readonly string[], lastIndex: number, fs: LogFs): void {
+  for (const name of names) {
+    const digits = PACK_NAME.exec(name)?.[1];
+    if (digits !== undefined && Number(digits) > lastIndex) fs.remove(join(dir, name));
+  }
+}
+
+/** Cuts half a blob off a pack's end; no line refers to it. Returns the pack's size. */
+function recoverPack(path: string, fs: LogFs): number {
+  if (!fs.exists(path)) return 0;
+  const size = fs.size(path);
+  let end = size;
+  while (end > 0) {
+    const start = Math.max(0, end - WINDOW);
+    const feed = fs.read(path, start, end - start).lastIndexOf(LINE_FEED);
+    end = feed === -1 ? start : start + feed + 1;
+    if (feed !== -1) break;
+  }
+  if (end < size) fs.truncatePath(path, end);
+  return end;
+}
+
+/** C2SP tlog-checkpoint: the size of the tree is the second line. */
+function signedSize(path: string, fs: LogFs): number {
+  const size = Number(fs.read(path, 0, 4096).toString('utf8').split('\n')[1]);
+  if (Number.isSafeInteger(size) && size >= 0) return size;
+  throw new Error(
+    `${path} is no checkpoint: restore it, or keep the folder as evidence and configure another one`,
+  );
 }
 
 /** More bytes than one batch can have: what is damaged beyond this is evidence, and not ours to cut. */

@@ -1,175 +1,175 @@
 import { join } from 'node:path';
+import { AppendFile, ChangedFileError, type FilePosition } from './append-file.ts';
 import type { LogFs } from './log-fs.ts';
 
-const SEGMENT_NAME = /^segment-([0-9]{20})\.ndjson$/;
+const SEGMENT_NAME = /^segment-([0-9]{20})\.ndjson(\.gz)?$/;
 
-/** File name of the segment whose first record has this index. */
-function segmentName(firstIndex: number): string {
-  return `segment-${String(firstIndex).padStart(20, '0')}.ndjson`;
-}
-
-/** A segment file of a log directory. */
+/** A segment of a log directory. */
 export interface Segment {
   readonly name: string;
   readonly path: string;
   readonly firstIndex: number;
+  /** Whether it was compressed (gzip). */
+  readonly compressed: boolean;
 }
 
-/** The segments among the names in a directory, oldest first. */
+/** File name of the segment whose first record has this index. */
+export function segmentName(firstIndex: number): string {
+  return `segment-${String(firstIndex).padStart(20, '0')}.ndjson`;
+}
+
+/** File name of the pack of a segment: what its lines refer to by digest. */
+export function packName(firstIndex: number): string {
+  return `segment-${String(firstIndex).padStart(20, '0')}.blobs`;
+}
+
+/** The segments among the names in a directory, oldest first. One that is there in both forms counts as it was written. */
 export function segmentsOf(dir: string, names: readonly string[]): Segment[] {
-  const segments: Segment[] = [];
-  for (const name of names) {
-    const digits = SEGMENT_NAME.exec(name)?.[1];
-    if (digits !== undefined) segments.push({ name, path: join(dir, name), firstIndex: Number(digits) });
+  const segments = new Map<number, Segment>();
+  // The uncompressed name sorts, and so counts, first.
+  for (const name of names.toSorted()) {
+    const [, digits, gz] = SEGMENT_NAME.exec(name) ?? [];
+    if (digits === undefined || segments.has(Number(digits))) continue;
+    const firstIndex = Number(digits);
+    segments.set(firstIndex, { name, path: join(dir, name), firstIndex, compressed: gz !== undefined });
   }
-  return segments.sort((a, b) => a.firstIndex - b.firstIndex);
+  return [...segments.values()].sort((a, b) => a.firstIndex - b.firstIndex);
 }
 
-/** What a {@link SegmentFile} needs. */
-export interface SegmentFileOptions {
+/** What {@link OpenSegment} needs. */
+export interface OpenSegmentOptions {
   readonly dir: string;
   readonly fs: LogFs;
-  /** A segment that reached this size is closed and a new one begun. */
+  /** A segment that reached this size, its pack included, is closed and a new one begun. */
   readonly segmentBytes: number;
+  /** Age in ms at which it is closed too. */
+  readonly segmentMs: number;
   /** Whether a new file's name must reach the medium too. */
   readonly syncDir: boolean;
   /** Makes sure that the directory is ours before a file in it is opened; throws where somebody else took it. */
   readonly holdDir: () => void;
 }
 
-/** How far a segment is good. */
+/** How far the segment in use, and its pack, are good. */
 export interface SegmentPosition {
   readonly firstIndex: number;
-  /** Bytes of whole batches: the only size at which the file is right. */
-  readonly size: number;
-  /** Whether what lies behind `size` is what remains of a failed batch of ours, and may be cut. */
-  readonly torn: boolean;
+  readonly lines: FilePosition;
+  readonly pack: FilePosition;
 }
 
-/**
- * The segment that is appended to. A batch gets into the file whole or not at all: whatever fails, the file is cut back to
- * the last whole batch before anything else is written.
- */
-export class SegmentFile {
-  readonly #options: SegmentFileOptions;
-  #fd: number | undefined;
-  /** The segment in use; `undefined`: the next batch begins one. */
-  #position: SegmentPosition | undefined;
-  #sizeBefore = 0;
+interface Files {
+  readonly firstIndex: number;
+  /** Unix ms from which its age counts. */
+  readonly since: number;
+  readonly lines: AppendFile;
+  readonly pack: AppendFile;
+}
 
-  constructor(options: SegmentFileOptions, position: SegmentPosition | undefined) {
+/** The segment that is appended to, with its pack. */
+export class OpenSegment {
+  readonly #options: OpenSegmentOptions;
+  /** `undefined`: the next batch begins one. */
+  #files: Files | undefined;
+  /** A pack that was just appended to and waits for the same fate as its lines. */
+  #packed = false;
+
+  constructor(options: OpenSegmentOptions, position: SegmentPosition | undefined, now: number) {
     this.#options = options;
-    this.#position = position;
+    if (position) this.#files = this.#at(position.firstIndex, now, position);
   }
 
-  /** Appends one batch whose first record has the index `index`. Throws the system's error; the batch is then not in the file. */
-  append(bytes: Buffer, index: number): void {
-    this.#retireFull();
-    const position = this.#position ?? { firstIndex: index, size: 0, torn: false };
-    const fd = this.#fd ?? this.#openAt(position);
-    this.#assertUntouched(fd, position);
-    try {
-      this.#writeAll(fd, bytes);
-    } catch (error) {
-      this.#cutBack(fd, position);
-      throw error;
-    }
-    this.#sizeBefore = position.size;
-    this.#position = { firstIndex: position.firstIndex, size: position.size + bytes.length, torn: false };
+  /** Index of its first record; `undefined`: the next batch begins a segment. */
+  get firstIndex(): number | undefined {
+    return this.#files?.firstIndex;
   }
 
-  /** Takes the last appended batch back: it did not reach the medium. */
-  rollBack(): void {
-    if (this.#fd === undefined || this.#position === undefined) return;
-    this.#cutBack(this.#fd, { ...this.#position, size: this.#sizeBefore });
-    // After a failed fdatasync the kernel may call the lost pages clean; only a fresh descriptor reports the next failure.
-    this.close();
+  /** Bytes of whole batches, of lines and of the pack. */
+  get sizes(): { readonly lines: number; readonly pack: number } {
+    return { lines: this.#files?.lines.size ?? 0, pack: this.#files?.pack.size ?? 0 };
   }
 
-  /** Brings everything appended to this segment to the medium. */
-  async sync(): Promise<void> {
-    if (this.#fd === undefined) return;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#options.fs.sync(this.#fd, (error) => (error === null ? resolve() : reject(error)));
-    await promise;
+  /** Closes a segment that is full or old; true where the next batch begins a new one. */
+  retireIfDue(now: number): boolean {
+    const files = this.#files;
+    if (!files) return true;
+    const { segmentBytes, segmentMs } = this.#options;
+    const size = files.lines.size + files.pack.size;
+    const due = files.lines.size > 0 && (size >= segmentBytes || now - files.since >= segmentMs);
+    if (due) this.retire();
+    return due;
   }
 
-  /** Closes the file; the next batch opens it again. */
-  close(): void {
-    if (this.#fd !== undefined) this.#closeQuietly(this.#fd);
-    this.#fd = undefined;
-  }
-
-  #closeQuietly(fd: number): void {
-    try {
-      this.#options.fs.close(fd);
-    } catch {
-      // A descriptor that cannot be closed is closed already, and its bytes were checked when they were written.
-    }
-  }
-
-  /** A full segment goes to the medium in the background; with `synced` its records are there already. */
-  #retireFull(): void {
-    if (this.#position === undefined || this.#position.size < this.#options.segmentBytes) return;
-    const { fs } = this.#options;
-    const fd = this.#fd;
-    this.#fd = undefined;
-    this.#position = undefined;
-    if (fd !== undefined) fs.sync(fd, () => this.#closeQuietly(fd));
-  }
-
-  #openAt(position: SegmentPosition): number {
-    const { dir, fs, holdDir, syncDir } = this.#options;
-    fs.makeDir(dir);
-    holdDir();
-    const fd = fs.openAppend(join(dir, segmentName(position.firstIndex)));
-    this.#fd = fd;
-    return this.#orClose(() => {
-      if (position.torn && fs.stat(fd).size > position.size) fs.truncate(fd, position.size);
-      if (syncDir) fs.syncDir(dir);
-      this.#position = { ...position, torn: false };
-      return fd;
-    });
-  }
-
-  #orClose<T>(use: () => T): T {
-    try {
-      return use();
-    } catch (error) {
-      this.close();
-      throw error;
-    }
+  /** Closes the segment: the next batch begins a new one. What it holds goes to the medium in the background. */
+  retire(): void {
+    this.#files?.pack.retire();
+    this.#files?.lines.retire();
+    this.#files = undefined;
   }
 
   /**
-   * Refuses a file that is not as we left it: removed, cut, or written by somebody else. One `fstat` for each batch (about a
-   * microsecond) makes it impossible to go on logging into a file that nobody will ever see. What others wrote is left alone.
+   * Appends what a batch refers to, before its lines, so that no line ever refers to nothing; `index` is that of its first record. Throws the
+   * system's error; none of it is then in the file.
    */
-  #assertUntouched(fd: number, position: SegmentPosition): void {
-    const { size, links } = this.#orClose(() => this.#options.fs.stat(fd));
-    if (links > 0 && size === position.size) return;
-    this.close();
-    this.#position = undefined;
-    const found = links === 0 ? 'it was removed' : `it has ${size} bytes where ${position.size} were written`;
-    throw new Error(`${segmentName(position.firstIndex)} was changed by somebody else: ${found}`);
+  appendPack(bytes: Buffer, index: number, now: number): void {
+    this.#append('pack', bytes, index, now);
+    this.#packed = true;
   }
 
-  #writeAll(fd: number, bytes: Buffer): void {
-    for (let offset = 0; offset < bytes.length;) {
-      const written = this.#options.fs.write(fd, bytes, offset);
-      if (written === 0) throw new Error('the file took no bytes');
-      offset += written;
-    }
+  /** Appends the lines of a batch whose first record has the index `index`. Throws the system's error; no line of it is then in the file. */
+  appendLines(bytes: Buffer, index: number, now: number): void {
+    this.#append('lines', bytes, index, now);
   }
 
-  /** Where even cutting back fails the file is closed, and cut when it is opened again. */
-  #cutBack(fd: number, position: SegmentPosition): void {
+  #append(file: 'pack' | 'lines', bytes: Buffer, index: number, now: number): void {
+    const files = (this.#files ??= this.#at(index, now));
     try {
-      this.#options.fs.truncate(fd, position.size);
-      this.#position = { ...position, torn: false };
-    } catch {
-      this.close();
-      this.#position = { ...position, torn: true };
+      files[file].append(bytes);
+    } catch (error) {
+      if (error instanceof ChangedFileError) this.#files = undefined;
+      throw error;
     }
+  }
+
+  /** Takes the last appended lines back: they did not reach the medium. What they referred to may stay. */
+  rollBack(): void {
+    this.#files?.lines.rollBack();
+    this.#files?.pack.close();
+  }
+
+  /** Brings everything appended to this segment to the medium, the pack first. */
+  async sync(): Promise<void> {
+    if (this.#packed) await this.#files?.pack.sync();
+    this.#packed = false;
+    await this.#files?.lines.sync();
+  }
+
+  /** Closes the files; the next batch opens them again. */
+  close(): void {
+    this.#files?.pack.close();
+    this.#files?.lines.close();
+  }
+
+  #at(firstIndex: number, since: number, position?: SegmentPosition): Files {
+    const { dir, fs } = this.#options;
+    const prepare = () => this.#prepare();
+    const file = (name: string, at?: FilePosition) =>
+      new AppendFile({ path: join(dir, name), fs, prepare, opened: () => this.#opened() }, at);
+    return {
+      firstIndex,
+      since,
+      lines: file(segmentName(firstIndex), position?.lines),
+      pack: file(packName(firstIndex), position?.pack),
+    };
+  }
+
+  #prepare(): void {
+    const { dir, fs, holdDir } = this.#options;
+    fs.makeDir(dir);
+    holdDir();
+  }
+
+  #opened(): void {
+    const { dir, fs, syncDir } = this.#options;
+    if (syncDir) fs.syncDir(dir);
   }
 }

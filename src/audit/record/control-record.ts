@@ -7,6 +7,13 @@ export type ControlKind =
   | 'shutdown'
   | 'recovered'
   | 'gap'
+  | 'heartbeat'
+  | 'config_changed'
+  | 'key_rotated'
+  | 'pruned'
+  | 'erased'
+  | 'log_read'
+  | 'replay_run'
   | 'policy_activated'
   | 'search'
   | 'revocation_changed'
@@ -15,6 +22,9 @@ export type ControlKind =
   | 'security_event_unconfirmed'
   | 'grant_changed'
   | 'grant_change_unconfirmed';
+
+/** `state` of an `erased` record that says what is about to be erased; the one that says how much was has none. */
+export const ERASURE_BEGUN = 'begun';
 
 /** Members of a control record by name; absent ones are left out. */
 export type ControlFields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -44,10 +54,19 @@ export interface Boot {
   readonly previousRun: string;
   /** Names of the surfaces that take any caller, by choice (docs/mutual-tls.md). */
   readonly plaintext: readonly string[];
+  /** What else is worth knowing of it. */
+  readonly about?: ControlFields;
 }
 
 /** The members of a `boot` record, as JSON text without braces. */
-export function bootFields({ durability, previousRun, plaintext }: Boot): string {
-  const run = { durability, previous_run: previousRun, plaintext, pid: process.pid, node: process.version };
+export function bootFields({ durability, previousRun, plaintext, about }: Boot): string {
+  const run = {
+    durability,
+    previous_run: previousRun,
+    plaintext,
+    pid: process.pid,
+    node: process.version,
+    ...about,
+  };
   return JSON.stringify(run).slice(1, -1);
 }

@@ -3,16 +3,16 @@ export function capped(text: string, max: number): string {
   return text.length <= max ? text : `${text.slice(0, max - 1)}…`;
 }
 
-/** Text, capped, or `null` where there is none. */
-export function cappedOrNull(text: string | undefined, max: number): string | null {
-  return text === undefined ? null : capped(text, max);
+/** Text, capped, where there is one. */
+export function cappedOrAbsent(text: string | undefined, max: number): string | undefined {
+  return text === undefined ? undefined : capped(text, max);
 }
 
-/** An integer, or `null` where there is none: records hold no floats. */
-export function integerOrNull(value: number | undefined): number | null {
-  if (value === undefined) return null;
+/** An integer, where there is one: records hold no floats. */
+export function integerOrAbsent(value: number | undefined): number | undefined {
+  if (value === undefined) return undefined;
   const rounded = Math.round(value);
-  return Number.isSafeInteger(rounded) ? rounded : null;
+  return Number.isSafeInteger(rounded) ? rounded : undefined;
 }
 
 /** RFC 3339 in UTC with milliseconds. An impossible clock is written as the epoch rather than failing the record. */

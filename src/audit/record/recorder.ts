@@ -2,7 +2,8 @@ import type { Decision } from '../../pdp/decision.ts';
 import { PdpError } from '../../pdp/errors.ts';
 import type { Recorder } from '../../pdp/ports.ts';
 import type { LogWriter } from '../log/log-writer.ts';
-import { recordHead, recordTail } from './record.ts';
+import type { RecordPrivacy } from './record-privacy.ts';
+import { recordHead, recordParts } from './record.ts';
 
 /** What a recorder needs. */
 export interface RecorderOptions {
@@ -15,6 +16,10 @@ export interface RecorderOptions {
   readonly region?: string | undefined;
   /** Name and version of the engine that evaluates. */
   readonly engine: string;
+  /** Whether users can authenticate here at all. */
+  readonly acceptsTokens: boolean;
+  /** Absent: names are in clear. */
+  readonly privacy?: RecordPrivacy | undefined;
 }
 
 /**
@@ -27,9 +32,9 @@ export function createRecorder(options: RecorderOptions): Recorder {
   const fields = { ...options, log: writer.log };
   return {
     record: async (trace) => {
-      const tail = recordTail(trace, fields);
+      const { tail, blobs } = recordParts(trace, fields);
       try {
-        await writer.append((index) => `${head}${index}${tail}`);
+        await writer.append((index) => `${head}${index}${tail}`, blobs);
       } catch (error) {
         if (onFailure === 'allow') return;
         throw new PdpError('audit_unavailable', 'the decision log cannot be written', { cause: error });

@@ -8,6 +8,7 @@ import { type ValueTemplate, fillTemplate } from './value-template.ts';
 /** The bindings of a snapshot. Its bindings come from `readBindings`, which has refused all that could be read in two ways. */
 export class BindingTable {
   readonly #trie: Trie;
+  readonly #byId: ReadonlyMap<string, Binding>;
   /** Ids of the bindings, sorted. */
   readonly ids: readonly string[];
   /** Ids of the bindings in observe mode, sorted. */
@@ -20,6 +21,7 @@ export class BindingTable {
 
   constructor(bindings: readonly Binding[]) {
     this.#trie = buildTrie(bindings);
+    this.#byId = new Map(bindings.map((binding) => [binding.id, binding]));
     this.ids = bindings.map(({ id }) => id).sort();
     this.observed = bindings
       .filter(({ observe }) => observe)
@@ -55,6 +57,15 @@ export class BindingTable {
     const segments = facts.path.slice(1).split('/');
     const binding = findBinding(this.#trie, segments, facts);
     return binding === undefined || isRefusal(binding) ? binding : fill(binding, segments);
+  }
+
+  /**
+   * A binding that a request is known to have met, filled with what its canonical path captures. `undefined`: there is none with the id.
+   * Refusals as those of `match` for captures.
+   */
+  filled(id: string, path: string): BindingMatch | Refusal | undefined {
+    const binding = this.#byId.get(id);
+    return binding && fill(binding, path.slice(1).split('/'));
   }
 }
 

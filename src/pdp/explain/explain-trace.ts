@@ -8,6 +8,12 @@ import type { ExplainablePolicy, Explanation } from './explanation.ts';
 /** Above this many policies only those whose scope matches are looked at: reading the others takes longer than a reader waits. */
 const MAX_READ = 2000;
 
+/** What of a decision's trace its explanation is made of: a recorded decision has no more. */
+export type ExplainableTrace = Pick<
+  DecisionTrace,
+  'cedar' | 'facts' | 'evaluation' | 'receivedAt' | 'identities' | 'omissions' | 'postureLeftOut'
+>;
+
 /** Explains decisions that one snapshot made. Keeps an engine of its own that serves nobody, and what it has read. */
 export class TraceExplainer {
   readonly #snapshot: PolicySnapshot;
@@ -19,7 +25,7 @@ export class TraceExplainer {
   }
 
   /** Why the decision came out as it did; `undefined` where Cedar was not asked. Never throws over what policies say. */
-  explain(trace: DecisionTrace): Explanation | undefined {
+  explain(trace: ExplainableTrace): Explanation | undefined {
     const { cedar, facts, evaluation, receivedAt } = trace;
     if (!cedar || !facts || !evaluation) return undefined;
     const { policyIds, schema } = this.#snapshot;

@@ -33,7 +33,12 @@ export class Knowledge {
   #validUntil = Number.POSITIVE_INFINITY;
   #refusal: Refusal | undefined;
 
-  constructor({ facts, snapshot, receivedAt, identities }: Informed) {
+  constructor({
+    facts,
+    snapshot,
+    receivedAt,
+    identities,
+  }: Pick<Informed, 'facts' | 'snapshot' | 'receivedAt' | 'identities'>) {
     this.#facts = facts;
     this.#snapshot = snapshot;
     this.#now = receivedAt;

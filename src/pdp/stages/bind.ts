@@ -1,6 +1,6 @@
 import type { AttributeRecord } from '../attribute.ts';
 import { type Refusal, isRefusal, refuse } from '../decision.ts';
-import { EntityStore, addWorkload, fitNamed, fitRecord, typeName } from '../entities.ts';
+import { EntityStore, addEndpoint, addWorkload, fitNamed, fitRecord, typeName } from '../entities.ts';
 import type { BindingMatch } from '../bindings/binding.ts';
 import { type CedarValue, type EntityUid, uidText } from '../evaluation.ts';
 import { externalJsonProblem, toAttributeValue } from '../external-json.ts';
@@ -65,14 +65,17 @@ export function bind(informed: Informed): Bound | Refusal {
 }
 
 function requestTerms(informed: InformedRequest, parts: Parts): Terms {
-  const { canonical, route } = informed;
+  const { canonical, identities, route } = informed;
   return {
     unbound: `no binding and no default matches ${canonical.method}`,
     context(shape) {
       const metadata = readMetadata(informed, shape);
       return isRefusal(metadata) ? metadata : { values: { ...requestContext(informed), ...metadata } };
     },
-    addResource: () => (route ? addBound(route, informed, parts) : addEndpoint(informed, parts.store)),
+    addResource: () =>
+      route
+        ? addBound(route, informed, parts)
+        : addEndpoint(parts.store, { ...canonical, service: identities.destination?.id ?? canonical.host }),
   };
 }
 
@@ -209,14 +212,6 @@ function addBound(
   const said = withoutKnown(resource.attributes, fixed, about);
   const found = pip === undefined ? {} : knowledge.about([pip], uid).attributes;
   return store.add(uid, { ...said, ...found }, fixed ? [] : resource.parents);
-}
-
-function addEndpoint({ identities, canonical }: InformedRequest, store: EntityStore): EntityUid {
-  const service = identities.destination?.id ?? canonical.host;
-  const serviceUid = store.add({ type: typeName('Service'), id: service }, { host: canonical.host }, []);
-  // Neither half can hold a space, so no two pairs share an id.
-  const uid = { type: typeName('Endpoint'), id: `${service} ${canonical.path}` };
-  return store.add(uid, { path: canonical.path, host: canonical.host }, [serviceUid]);
 }
 
 /** The PEP's filter metadata by namespace, only where the schema asks for it: other filters and clients have written it. */

@@ -1,4 +1,5 @@
 import { type Decision, type Deny, letsThrough } from '../decision.ts';
+import type { Evaluation } from '../evaluation.ts';
 import { isComplete } from '../facts/complete.ts';
 import type { PolicySnapshot } from '../policy-snapshot.ts';
 import type { Evaluated } from '../trace.ts';
@@ -9,24 +10,50 @@ export interface Concluding {
   readonly acceptsTokens: boolean;
 }
 
+/** What a decision is made of once Cedar has answered: of a live question as of a recorded one. */
+export interface Conclusion {
+  readonly evaluation: Evaluation;
+  readonly snapshot: PolicySnapshot;
+  /** Nobody was identified, and nobody named as the subject. */
+  readonly anonymous: boolean;
+  readonly acceptsTokens: boolean;
+  /** The route is in observe mode. */
+  readonly observed: boolean;
+  /** Unix ms; absent: not cacheable. */
+  readonly cacheableUntil?: number;
+}
+
 /**
  * Turns Cedar's answer into the decision. Cedar skips a policy that cannot be evaluated; for a `forbid` that would open a door,
  * so an erroring forbid denies (ADR 0002).
  */
 export function createConclude({ acceptsTokens }: Concluding) {
   return (evaluated: Evaluated): Decision => {
-    const decision = concluded(evaluated, acceptsTokens);
-    const observed = decision.verdict === 'deny' && evaluated.route?.observe === true;
-    const whole: Decision = observed ? { ...decision, enforced: false } : decision;
-    return letsThrough(whole) ? { ...whole, ...headersOf(whole, evaluated.snapshot) } : whole;
+    const { evaluation, snapshot, identities, asked, route } = evaluated;
+    return concludeEvaluation({
+      evaluation,
+      snapshot,
+      anonymous: !identities.user && !identities.source && !asked?.subject,
+      acceptsTokens,
+      observed: route?.observe === true,
+      ...cacheableUntil(evaluated),
+    });
   };
 }
 
-function concluded(evaluated: Evaluated, acceptsTokens: boolean): Decision {
-  const { evaluation, snapshot } = evaluated;
+/** The decision that an evaluation comes to. */
+export function concludeEvaluation(conclusion: Conclusion): Decision {
+  const decision = concluded(conclusion);
+  const observed = decision.verdict === 'deny' && conclusion.observed;
+  const whole: Decision = observed ? { ...decision, enforced: false } : decision;
+  return letsThrough(whole) ? { ...whole, ...headersOf(whole, conclusion.snapshot) } : whole;
+}
+
+function concluded(conclusion: Conclusion): Decision {
+  const { evaluation, snapshot, anonymous, acceptsTokens } = conclusion;
   const broken = evaluation.errors.filter((id) => snapshot.notes(id).effect === 'forbid');
-  if (evaluation.verdict === 'deny' && evaluation.policies.length > 0) return forbidden(evaluated);
-  const common = { snapshot: snapshot.digest, ...cacheableUntil(evaluated) };
+  if (evaluation.verdict === 'deny' && evaluation.policies.length > 0) return forbidden(conclusion);
+  const common = commonOf(conclusion);
   if (broken.length > 0) {
     const detail = 'a forbid could not be evaluated, which denies';
     return { verdict: 'deny', reason: 'policy_error', policies: broken, snapshot: snapshot.digest, detail };
@@ -34,14 +61,19 @@ function concluded(evaluated: Evaluated, acceptsTokens: boolean): Decision {
   if (evaluation.verdict === 'permit') {
     return { verdict: 'permit', reason: 'permitted', policies: evaluation.policies, ...common };
   }
-  const { asked, identities } = evaluated;
-  const anonymous = !identities.user && !identities.source && !asked?.subject && acceptsTokens;
   return {
     verdict: 'deny',
-    reason: anonymous ? 'authentication_required' : 'no_permit',
+    reason: anonymous && acceptsTokens ? 'authentication_required' : 'no_permit',
     policies: [],
     ...common,
   };
+}
+
+function commonOf({
+  snapshot,
+  cacheableUntil: until,
+}: Conclusion): Pick<Decision, 'snapshot' | 'cacheableUntil'> {
+  return { snapshot: snapshot.digest, ...(until !== undefined && { cacheableUntil: until }) };
 }
 
 /** Two policies that set one header: the one with the smaller id has its way, so that the answer does not depend on any order. */
@@ -63,8 +95,8 @@ function headersOf(
 
 const ADVISED_REASONS = { authenticate: 'authentication_required', step_up: 'step_up_required' } as const;
 
-function forbidden(evaluated: Evaluated): Deny {
-  const { evaluation, snapshot } = evaluated;
+function forbidden(conclusion: Conclusion): Deny {
+  const { evaluation, snapshot } = conclusion;
   const notes = evaluation.policies.map((id) => snapshot.notes(id));
   // Authenticating helps only where nothing else forbids; without a token there is nothing to step up from.
   const advised = notes.every((note) => note.advice) ? notes.map((note) => note.advice) : [];
@@ -74,8 +106,7 @@ function forbidden(evaluated: Evaluated): Deny {
     verdict: 'deny',
     reason: advice ? ADVISED_REASONS[advice.kind] : 'policy_forbids',
     policies: evaluation.policies,
-    snapshot: snapshot.digest,
-    ...cacheableUntil(evaluated),
+    ...commonOf(conclusion),
     ...(message !== '' && { message }),
     ...(advice && { advice }),
   };

@@ -118,12 +118,13 @@ describe('a device posture that is bound to a certificate', () => {
   test('is refused from whoever has stolen it', async () => {
     const thief = await ca.issue({ spiffeId: 'spiffe://prod.example.com/device/laptop-2' });
     const bound = await assertion({ cnf: { 'x5t#S256': fingerprint(laptop) } });
-    expect(await ask(thief, [['x-device-assertion', bound]])).toMatchObject({
+    const record = await ask(thief, [['x-device-assertion', bound]]);
+    expect(record).toMatchObject({
       decision: 'DENY',
       reason: 'device_assertion_invalid',
       detail: expect.stringContaining('another certificate') as string,
-      device: null,
     });
+    expect(record).not.toHaveProperty('device');
   });
 
   test('is what the policy can ask for, and a bearer assertion is not it', async () => {

@@ -60,7 +60,8 @@ test('a decision log that breaks denies, and turns readiness and health watchers
     status: 503,
     body: expect.stringContaining('the decision log cannot be written') as string,
   });
-  await mkdir(auditDir);
+  // It may be back by itself already.
+  await mkdir(auditDir, { recursive: true });
   await eventually('serving again', () => (seen.at(-1) === SERVING ? true : undefined));
   expect((await client.check(checkRequestBytes())).allowed).toBe(true);
 }, 30_000);

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type LogFs, NODE_LOG_FS } from '../../../src/audit/log/log-fs.ts';
-import { type LogWriter, type LogWriterOptions, openLogWriter } from '../../../src/audit/log/log-writer.ts';
+import type { LogWriterOptions } from '../../../src/audit/log/log-writer-options.ts';
+import { type LogWriter, openLogWriter } from '../../../src/audit/log/log-writer.ts';
 import { segmentsOf } from '../../../src/audit/log/segments.ts';
 
 export { line } from './log-fixture-lines.ts';
@@ -44,12 +45,15 @@ export interface ReadRecord {
 
 /** Every record of a log, in order. */
 export function records(dir: string): ReadRecord[] {
-  return segmentsOf(dir, readdirSync(dir)).flatMap(({ path }) =>
-    readFileSync(path, 'utf8')
-      .split('\n')
-      .filter((text) => text !== '')
-      .map((text): ReadRecord => JSON.parse(text)),
-  );
+  return segmentsOf(dir, readdirSync(dir)).flatMap(({ path }) => recordsOf(path));
+}
+
+/** Every record of a segment that is not compressed. */
+export function recordsOf(path: string): ReadRecord[] {
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((text) => text !== '')
+    .map((text): ReadRecord => JSON.parse(text));
 }
 
 /** Path of the last segment. */

@@ -1,4 +1,4 @@
-import { type RecordOptions, recordHead, recordTail } from '../../../src/audit/record/record.ts';
+import { type RecordOptions, recordHead, recordParts } from '../../../src/audit/record/record.ts';
 import type { AccessRequest } from '../../../src/pdp/access-request.ts';
 import { HeaderFields } from '../../../src/pdp/header-fields.ts';
 import type { PolicySnapshot } from '../../../src/pdp/policy-snapshot.ts';
@@ -6,7 +6,7 @@ import type { DecisionTrace } from '../../../src/pdp/trace.ts';
 
 /** The whole line of a record, as the writer puts it together. */
 export function recordLine(trace: DecisionTrace, options: RecordOptions, index = 0): string {
-  return recordHead(options.log) + index + recordTail(trace, options);
+  return recordHead(options.log) + index + recordParts(trace, options).tail;
 }
 
 /** Marked text that stands for every secret of a request: no record may hold it. */
@@ -53,7 +53,8 @@ export function accessRequest(path = `/api/reports/quarterly?token=${CANARY}`): 
 /** Records know a snapshot by its digest alone. */
 const SNAPSHOT = {
   digest: 'sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef',
-} as PolicySnapshot;
+  texts: { policies: [], schemas: [], entities: [] },
+} as Partial<PolicySnapshot> as PolicySnapshot;
 
 const USER = { type: 'ZeroTrust::User', id: 'staff/alice' };
 const DEVICE = { type: 'ZeroTrust::Device', id: 'laptop-17' };

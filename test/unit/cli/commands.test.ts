@@ -136,7 +136,7 @@ describe('audit verify', () => {
     await app.stop();
     const { code, out } = await runPdp('audit', 'verify', folder.auditDir);
     expect(code).toBe(0);
-    expect(out).toMatch(/COMPLETENESS +OK/);
+    expect(out).toMatch(/COMPLETENESS: +OK/);
     const report = await runPdp('audit', 'verify', '--config', folder.configFile, '--json');
     expect(report.code).toBe(0);
     expect(JSON.parse(report.out)).toMatchObject({ completeness: 'ok' });

@@ -65,10 +65,9 @@ function answerTo(trace: DecisionTrace) {
 }
 
 const recordOf = (trace: DecisionTrace) =>
-  JSON.parse(recordLine(trace, { log: 'test', engine: 'test', httpStatus: httpStatusOf })) as Record<
-    string,
-    unknown
-  >;
+  JSON.parse(
+    recordLine(trace, { log: 'test', engine: 'test', acceptsTokens: true, httpStatus: httpStatusOf }),
+  ) as Record<string, unknown>;
 
 describe('a bound route', () => {
   it('asks about the application’s own action and object', async () => {

@@ -33,7 +33,7 @@ const METHODS = { view: 'GET', edit: 'PUT' } as const;
 
 /** What both ways of asking must leave in the record alike: all but how it was asked, and when. */
 function comparable(trace: DecisionTrace): object {
-  const line = recordLine(trace, { log: 'test', engine: 'test', httpStatus: () => 0 });
+  const line = recordLine(trace, { log: 'test', engine: 'test', acceptsTokens: true, httpStatus: () => 0 });
   const {
     decision,
     reason,

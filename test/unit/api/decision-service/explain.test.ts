@@ -46,10 +46,9 @@ const HTTP = {
 };
 
 const record = (trace: Parameters<typeof recordLine>[0]) =>
-  JSON.parse(recordLine(trace, { log: 'test', engine: 'test', httpStatus: () => 200 })) as Record<
-    string,
-    unknown
-  >;
+  JSON.parse(
+    recordLine(trace, { log: 'test', engine: 'test', acceptsTokens: true, httpStatus: () => 200 }),
+  ) as Record<string, unknown>;
 
 describe('an explanation', () => {
   test('of a permit names the policy that decided, with text and position', async () => {

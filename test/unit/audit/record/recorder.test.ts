@@ -8,6 +8,7 @@ import { allowedTrace, refusedTrace } from '../trace-fixture.ts';
 const OPTIONS: Omit<RecorderOptions, 'writer'> = {
   onFailure: 'deny',
   engine: 'cedar-wasm 4.13.0',
+  acceptsTokens: true,
   httpStatus: () => 200,
 };
 

@@ -1,0 +1,48 @@
+import { existsSync, statSync } from 'node:fs';
+import { type LineSource, type Lines, readLines } from '../read/line-reader.ts';
+import type { LogSegment } from '../read/log-folder.ts';
+
+/** What of a segment is read, while the log may be growing, and its segments be compressed. */
+export interface SegmentSource {
+  readonly name: string;
+  readonly firstIndex: number;
+  readonly lines: LineSource;
+  readonly pack: LineSource | undefined;
+}
+
+/** Looks at a segment as it is now: its lines up to where they end, and a pack that has all that those need. */
+export function segmentSource(segment: LogSegment): SegmentSource {
+  const { name, firstIndex } = segment;
+  const lines = currentForm(segment);
+  // The pack of what is in the lines by now was written before them, and is read to its end.
+  const end = lines.compressed === true ? {} : { end: sizeOf(lines.path) };
+  const pack = segment.pack && currentForm(segment.pack);
+  return { name, firstIndex, lines: { ...lines, ...end }, pack };
+}
+
+/** A file that has been compressed since the folder was listed. */
+function currentForm({ path, compressed = false }: LineSource): LineSource {
+  if (compressed || existsSync(path) || !existsSync(`${path}.gz`)) return { path, compressed };
+  return { path: `${path}.gz`, compressed: true };
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** The lines of a file, also where it is compressed right before it is opened. */
+export async function* linesOf(source: LineSource): AsyncGenerator<Lines> {
+  try {
+    yield* readLines(source);
+  } catch (error) {
+    const form = currentForm(source);
+    // What is not there when it is opened has given no line yet.
+    if (!isAbsence(error) || form.path === source.path) throw error;
+    yield* readLines(form);
+  }
+}
+
+/** Whether a file is not there: what that means, those around it and the log itself say. */
+export function isAbsence(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
