@@ -1,3 +1,4 @@
+import { harmless } from '../audit/query/row.ts';
 import type { EvidenceResult } from '../audit/export/evidence-check.ts';
 import type { LogProblem } from '../audit/verify/findings.ts';
 import type { Evidence, VerifyReport } from '../audit/verify/report.ts';
@@ -12,14 +13,17 @@ export function verifyText(dir: string, report: VerifyReport): string {
     `indexes       ${report.firstIndex ?? '-'} to ${report.lastIndex ?? '-'}`,
     `signed        ${signed(report)}`,
     ...(report.reconciled > 0 ? [`access log    ${report.reconciled} lines compared`] : []),
-    ...problems.map(problemLine),
+    ...SEVERITIES.flatMap((each) => problems.filter(({ severity }) => severity === each)).map(problemLine),
     ...(more > 0 ? [`              … and ${more} more`] : []),
-    ...(report.integrity === 'not_checked' ? [] : worth(report.evidence)),
+    ...(report.integrity === 'ok' ? worth(report.evidence) : []),
     `INTEGRITY:    ${VERDICTS[report.integrity]}`,
     `COMPLETENESS: ${VERDICTS[report.completeness]}`,
   ];
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(harmless).join('\n')}\n`;
 }
+
+/** What matters most comes first. */
+const SEVERITIES = ['failed', 'unchecked', 'note'] as const;
 
 const VERDICTS = { ok: 'OK', failed: 'FAILED', not_checked: 'NOT CHECKED' } as const;
 
@@ -68,5 +72,5 @@ export function evidenceText(
       : []),
     `INTEGRITY:    ${VERDICTS[integrity]}`,
   ];
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(harmless).join('\n')}\n`;
 }

@@ -61,9 +61,10 @@ export function createDecisionPoint(parts: DecisionPointParts): DecisionPoint {
         receive(envelope, incoming.question, parts),
       );
       const authenticated = await walk.through('authenticate', received, stages.authenticate);
-      const informed = await walk.through('gather', authenticated, (value) =>
-        stages.gather(value, incoming.scope, incoming.snapshot),
-      );
+      const informed = await walk.through('gather', authenticated, (value) => {
+        const snapshot = walk.under(incoming.snapshot ?? parts.snapshots.current());
+        return stages.gather(value, incoming.scope, snapshot);
+      });
       const bound = await walk.through('bind', informed, bind);
       const evaluated = await walk.through('evaluate', bound, stages.evaluate);
       const trace = walk.complete(walk.conclude(evaluated, stages.conclude), incoming.complete);
@@ -133,6 +134,12 @@ class Walk {
     this.#time(stage, started);
     if (!isRefusal(output)) this.#reached = output;
     return output;
+  }
+
+  /** Notes the snapshot, so that also what `gather` refuses says under which policies. */
+  under(snapshot: PolicySnapshot | undefined): PolicySnapshot | undefined {
+    if (snapshot) this.#reached = { ...this.#reached, snapshot };
+    return snapshot;
   }
 
   /** Ends the way: the decision of a finished walk, or the deny of a refusal. */

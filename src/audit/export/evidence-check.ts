@@ -103,7 +103,8 @@ function checkBlobs(
     const payload = blobs[digest];
     if (payload === undefined) throw fail(`what the line refers to is missing (${digest})`);
     if (isWhatItsDigestSays(digest, Buffer.from(payload))) continue;
-    if (parseRecord(payload)?.['kind'] !== 'erased')
+    // Policies hold nobody's data and are never erased.
+    if (digest.startsWith('sha256:') || parseRecord(payload)?.['kind'] !== 'erased')
       throw fail(`what the line refers to is not what its digest says (${digest})`);
     erased.push(digest);
   }
@@ -121,6 +122,8 @@ function assertOne(file: EvidenceFile, { record }: ProvenRecord, reuses: ProvenR
   if (of === undefined && reuses === undefined) return;
   if (of === undefined || reuses?.record.decision_id !== of)
     throw new Error('the decision that it reuses is not the one in the file');
+  if (reusedBy(reuses.record) !== undefined)
+    throw new Error('the decision that it reuses was reused itself, and not evaluated');
   if (reuses.record.index >= record.index || reuses.record['snapshot'] !== record['snapshot'])
     throw new Error('the decision that it reuses is younger, or was made by other policies');
 }

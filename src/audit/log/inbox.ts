@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { isRecord } from '../../pdp/external-json.ts';
@@ -43,10 +43,18 @@ export function readInbox(dir: string): readonly InboxNote[] {
     .slice(0, MAX_NOTES)) {
     const path = join(inbox, name);
     const note = noteIn(path);
-    if (note) notes.push(note);
-    else rmSync(path, { force: true });
+    if (note === 'none') removeQuietly(path);
+    else if (note) notes.push(note);
   }
   return notes;
+}
+
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // It is no note, and stays where it is: those beside it must not wait for it.
+  }
 }
 
 function namesIn(inbox: string): readonly string[] {
@@ -57,14 +65,26 @@ function namesIn(inbox: string): readonly string[] {
   }
 }
 
-function noteIn(path: string): InboxNote | undefined {
-  if (statSync(path).size > MAX_BYTES) return undefined;
-  const { kind, fields } = parseRecord(readFileSync(path)) ?? {};
-  if (typeof kind !== 'string' || !KINDS.includes(kind) || !isRecord(fields)) return undefined;
+/** `none`: it is no note. `undefined`: it is gone already, or cannot be read. */
+function noteIn(path: string): InboxNote | 'none' | undefined {
+  const bytes = bytesOf(path);
+  if (bytes === undefined || bytes === 'none') return bytes;
+  const { kind, fields } = parseRecord(bytes) ?? {};
+  if (typeof kind !== 'string' || !KINDS.includes(kind) || !isRecord(fields)) return 'none';
   const known = Object.entries(fields).filter(([name, value]) => FIELD.test(name) && isScalar(value));
   return known.length === 0
-    ? undefined
+    ? 'none'
     : { path, kind: kind as NoteKind, fields: Object.fromEntries(known) as ControlFields };
+}
+
+/** A pipe would never end, and a link could lead anywhere: only a file is a note. */
+function bytesOf(path: string): Buffer | 'none' | undefined {
+  try {
+    const found = lstatSync(path);
+    return found.isFile() && found.size <= MAX_BYTES ? readFileSync(path) : 'none';
+  } catch {
+    return undefined;
+  }
 }
 
 /** Names that a control record's own first fields do not have. */

@@ -30,23 +30,37 @@ interface LastRecord {
  */
 export function recover(dir: string, log: string, fs: LogFs): Recovered {
   const names = fs.names(dir);
-  const segment = segmentsOf(dir, names).at(-1);
-  removeLonePacks(dir, names, segment?.firstIndex ?? -1, fs);
-  const found: Recovered = segment
-    ? recoverSegment(dir, segment, log, fs)
-    : { nextIndex: 0, position: undefined, droppedBytes: 0, previousRun: 'none' };
+  const [before, segment] = [undefined, ...segmentsOf(dir, names)].slice(-2);
+  const end = segment && endOf(segment, before, log, fs);
+  const nextIndex = end?.nextIndex ?? 0;
   const signed = names.includes('checkpoint') ? signedSize(join(dir, 'checkpoint'), fs) : 0;
-  if (signed > found.nextIndex)
+  if (signed > nextIndex)
     throw new Error(
-      `${dir} holds ${found.nextIndex} records where its checkpoint was signed over ${signed}: some were removed. Keep the folder as evidence (\`pdp audit verify\` says what is missing) and configure another one`,
+      `${dir} holds ${nextIndex} records where its checkpoint was signed over ${signed}: some were removed. Keep the folder as evidence (\`pdp audit verify\` says what is missing) and configure another one`,
     );
-  return found;
+  // Nothing is cut or removed before it is clear that the log goes on: until then it may be evidence.
+  removeLonePacks(dir, names, segment?.firstIndex ?? -1, fs);
+  if (segment === undefined || end === undefined)
+    return { nextIndex, position: undefined, droppedBytes: 0, previousRun: 'none' };
+  return recoverSegment(dir, segment, end, fs);
 }
 
-function recoverSegment(dir: string, segment: Segment, log: string, fs: LogFs): Recovered {
-  const { path, firstIndex } = segment;
-  if (segment.compressed)
-    throw new Error(`${path} is the last segment and compressed: the one after it was removed`);
+/** Where the records of the last segment end. */
+interface SegmentEnd {
+  readonly size: number;
+  /** Byte after the last whole record. */
+  readonly end: number;
+  readonly last: LastRecord | undefined;
+  readonly nextIndex: number;
+}
+
+function endOf(
+  { path, firstIndex, compressed }: Segment,
+  before: Segment | undefined,
+  log: string,
+  fs: LogFs,
+): SegmentEnd {
+  if (compressed) throw new Error(`${path} is the last segment and compressed: the one after it was removed`);
   const size = fs.size(path);
   const { end, record: last } = lastRecord(path, size, fs);
   if (last !== undefined && last.log !== log) {
@@ -62,9 +76,35 @@ function recoverSegment(dir: string, segment: Segment, log: string, fs: LogFs): 
   if (size - end > MAX_TORN) {
     throw new Error(`${path} ends in ${size - end} bytes that are no records, too many for a torn write`);
   }
+  if (last === undefined) assertFollows(path, firstIndex, before, fs);
+  return { size, end, last, nextIndex: last === undefined ? firstIndex : last.index + 1 };
+}
+
+/** A segment without a record says only by its name where the log goes on: the one before it must say the same. */
+function assertFollows(path: string, firstIndex: number, before: Segment | undefined, fs: LogFs): void {
+  const due = dueAfter(before, fs) ?? firstIndex;
+  if (Number.isSafeInteger(firstIndex) && firstIndex === due) return;
+  throw new Error(
+    `${path} has no record and begins at ${firstIndex}, where the record ${due} is due: records are missing, or it is not of this log (\`pdp audit verify\`)`,
+  );
+}
+
+/** Index after the last record of a segment; `undefined`: it cannot be told. What is compressed was sealed to its end. */
+function dueAfter(segment: Segment | undefined, fs: LogFs): number | undefined {
+  if (segment === undefined || segment.compressed) return undefined;
+  const { record } = lastRecord(segment.path, fs.size(segment.path), fs);
+  return record === undefined ? segment.firstIndex : record.index + 1;
+}
+
+function recoverSegment(
+  dir: string,
+  { path, firstIndex }: Segment,
+  { size, end, last, nextIndex }: SegmentEnd,
+  fs: LogFs,
+): Recovered {
   if (end < size) fs.truncatePath(path, end);
   return {
-    nextIndex: last === undefined ? firstIndex : last.index + 1,
+    nextIndex,
     position: {
       firstIndex,
       lines: { size: end, torn: false },

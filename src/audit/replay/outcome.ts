@@ -1,5 +1,7 @@
 import type { Decision } from '../../pdp/decision.ts';
 import type { DecisionRecord } from '../read/decision-record.ts';
+import { cappedOrAbsent } from '../record/json-value.ts';
+import { FULL, SHORTER } from '../record/limits.ts';
 import type { Difference } from './verdict.ts';
 
 /** What replay compares: the outcome of a decision. All else in a record is evidence. */
@@ -13,6 +15,8 @@ export interface Outcome {
   readonly httpStatus: number;
   /** Whether somebody acts on it. */
   readonly enforced: boolean;
+  /** What the client was told by the policies that forbade. */
+  readonly message: string | undefined;
 }
 
 /** The outcome of a decision that was made again for a record. Nobody acts on what was made in shadow, or to be explained. */
@@ -29,6 +33,7 @@ export function outcomeOf(
     policyErrors: made.errors,
     httpStatus: made.httpStatus,
     enforced: !aside && !(decision.verdict === 'deny' && decision.enforced === false),
+    message: decision.verdict === 'deny' ? decision.message : undefined,
   };
 }
 
@@ -45,7 +50,14 @@ export function differenceOf(record: DecisionRecord, replayed: Outcome): Differe
   ];
   for (const [field, was, is] of pairs)
     if (!isSame(was, is)) return { field, recorded: said(was), replayed: said(is) };
-  return undefined;
+  return isMessage(record['message'], replayed.message)
+    ? undefined
+    : { field: 'message', recorded: said(record['message']), replayed: said(replayed.message) };
+}
+
+/** Lines hold long words cut. */
+function isMessage(was: unknown, is: string | undefined): boolean {
+  return [FULL, SHORTER].some(({ text }) => was === cappedOrAbsent(is, text));
 }
 
 function isSame(was: unknown, is: unknown): boolean {

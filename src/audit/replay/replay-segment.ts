@@ -13,7 +13,7 @@ import {
   createReplayer,
 } from './replayer.ts';
 import { SegmentFacts } from './segment-facts.ts';
-import type { Verdict } from './verdict.ts';
+import { type Verdict, notReplayable } from './verdict.ts';
 
 /** Which records are replayed; all, unless it says otherwise. */
 export interface ReplayFilter {
@@ -61,8 +61,12 @@ export class SegmentReplay {
     await this.#lookAgain(place);
   }
 
-  /** Replays some lines of a segment; `pack` holds what they refer to. Once the signal is aborted, lines are left out. */
+  /**
+   * Replays some lines of a segment; `pack` holds what they refer to. Nothing that was read before counts: whether it is still there is part of
+   * what is asked. Once the signal is aborted, lines are left out.
+   */
   async lines(lines: readonly Buffer[], where: Omit<LookUp, 'pack'>, pack: Pack): Promise<void> {
+    this.#origins.clear();
     const place = new Place(where, new SegmentFacts(pack, this.#library));
     for (const line of lines) if (!where.signal?.aborted) this.#line(line, place, {});
     await this.#lookAgain(place);
@@ -71,6 +75,7 @@ export class SegmentReplay {
   #line(line: Buffer, place: Place, filter: ReplayFilter): void {
     const record = parseRecord(line);
     if (!isWanted(record, filter)) return;
+    if (record && !isAsWritten(line, record)) return this.#tell(record, notReplayable('malformed'));
     const replayed = this.#replayer.replay(record, place.facts);
     if (replayed === undefined) return;
     if ('verdict' in replayed) {
@@ -126,6 +131,12 @@ function isWanted(record: LogRecord | undefined, { from, to, decision }: ReplayF
   if (decision !== undefined && id !== decision) return false;
   if (typeof timestamp !== 'string') return true;
   return (from === undefined || timestamp >= from) && (to === undefined || timestamp < to);
+}
+
+/** Whether a decision's line is its only reading: what stands there twice, others might read otherwise. */
+function isAsWritten(line: Buffer, record: LogRecord): boolean {
+  if (record['kind'] !== 'decision' && !line.includes('"kind":"decision"')) return true;
+  return JSON.stringify(record) === line.toString();
 }
 
 function idOf(record: LogRecord | undefined): string {

@@ -7,6 +7,7 @@ import { type Answer, type Answers, createAnswers } from './answers.ts';
 import { differenceOf, outcomeOf, said } from './outcome.ts';
 import type { RecordedPolicies } from './recorded-policies.ts';
 import type { SegmentFacts } from './segment-facts.ts';
+import { type Terms, contradiction, otherTerms, termsOf } from './record-terms.ts';
 import { kindOf, stageResult } from './stage-result.ts';
 import { type Difference, type Means, type NotReplayable, type Verdict, notReplayable } from './verdict.ts';
 
@@ -25,15 +26,8 @@ export interface ReplayerOptions {
 /** A decision whose answer later ones reused, as far as they need it. */
 export interface Origin {
   readonly answer: Answer | NotReplayable;
-  /** What the question was about, where the line says it in clear. */
-  readonly terms?: Terms;
-}
-
-/** A record's question, as its line says it. */
-interface Terms {
-  readonly principal: unknown;
-  readonly action: unknown;
-  readonly resource: unknown;
+  readonly index: number;
+  readonly terms: Terms;
 }
 
 /** A record that has to wait for the decision whose answer it reused. */
@@ -68,7 +62,8 @@ export function createReplayer(options: ReplayerOptions): Replayer {
       if (record === undefined) return { verdict: notReplayable('malformed') };
       if (record['v'] !== RECORD_VERSION)
         return { verdict: notReplayable('unknown_version', String(record['v'])) };
-      if (record['kind'] !== 'decision') return undefined;
+      if (record['kind'] !== 'decision')
+        return looksDecided(record) ? { verdict: notReplayable('malformed') } : undefined;
       if (!isDecision(record)) return { verdict: notReplayable('malformed') };
       const kind = kindOf(record);
       if (kind === 'stage_result') return { verdict: stageVerdict(record, httpStatus) };
@@ -77,11 +72,16 @@ export function createReplayer(options: ReplayerOptions): Replayer {
       const { answer } = origin;
       if ('why' in answer) return { verdict: answer, origin };
       const by = answer.memo ? 'memo' : 'cedar';
-      return { verdict: verdictOf(record, answer, { by, httpStatus }), origin };
+      return { verdict: verdictOf(record, answer, { by, httpStatus, asked: origin.terms }), origin };
     },
     reuse: (hit, origin) => reuseVerdict(hit, origin, httpStatus),
     origin: (record, facts) => originOf(record, facts, answers),
   };
+}
+
+/** A decision does not go unseen by being called something else. */
+function looksDecided({ decision_id: id, http_status: status }: LogRecord): boolean {
+  return id !== undefined && status !== undefined;
 }
 
 function waiting(record: DecisionRecord): Waiting | Replayed {
@@ -90,11 +90,7 @@ function waiting(record: DecisionRecord): Waiting | Replayed {
 }
 
 function originOf(record: DecisionRecord, facts: SegmentFacts, answers: Answers): Origin {
-  const { principal, action, resource, question } = record;
-  return {
-    answer: answers.of(record, facts),
-    ...(question === undefined && { terms: { principal, action, resource } }),
-  };
+  return { answer: answers.of(record, facts), index: record.index, terms: termsOf(record) };
 }
 
 function stageVerdict(record: DecisionRecord, httpStatus: HttpStatusOf): Verdict {
@@ -105,12 +101,19 @@ function stageVerdict(record: DecisionRecord, httpStatus: HttpStatusOf): Verdict
 function verdictOf(
   record: DecisionRecord,
   { policies, evaluation }: Answer,
-  { by, httpStatus }: { readonly by: Means; readonly httpStatus: HttpStatusOf },
+  { by, httpStatus, asked }: Judging,
 ): Verdict {
   const decision = decisionOf(record, policies, evaluation);
   const errors = isRefusal(evaluation) ? [] : evaluation.errors;
   const outcome = outcomeOf(decision, record, { errors, httpStatus: httpStatus(decision) });
-  return found(by, differenceOf(record, outcome));
+  return found(by, differenceOf(record, outcome) ?? contradiction(record, asked));
+}
+
+interface Judging {
+  readonly by: Means;
+  readonly httpStatus: HttpStatusOf;
+  /** What the question was about that is answered. */
+  readonly asked: Terms;
 }
 
 function reuseVerdict(
@@ -119,30 +122,36 @@ function reuseVerdict(
   httpStatus: HttpStatusOf,
 ): Verdict {
   if (origin === undefined) return notReplayable('origin_missing', of);
-  const { answer, terms } = origin;
+  const odd = noReuse(record, origin);
+  if (odd) return found('reuse', odd);
+  const { answer, terms: asked } = origin;
   if ('why' in answer) return answer;
   if (isRefusal(answer.evaluation))
     return found('reuse', { field: 'cache', recorded: of, replayed: 'nothing to reuse' });
-  const other = otherQuestion(record, answer.policies.digest, terms);
-  return other ? found('reuse', other) : verdictOf(record, answer, { by: 'reuse', httpStatus });
+  const { digest } = answer.policies;
+  const { snapshot } = record;
+  const other: Difference | undefined =
+    snapshot === digest
+      ? otherTerms(termsOf(record), asked)
+      : { field: 'snapshot', recorded: said(snapshot), replayed: digest };
+  return other ? found('reuse', other) : verdictOf(record, answer, { by: 'reuse', httpStatus, asked });
 }
 
-/** The first thing that shows a reused answer to be one to another question: policies, or what the line repeats of the question. */
-function otherQuestion(
-  record: DecisionRecord,
-  digest: string,
-  terms: Terms | undefined,
-): Difference | undefined {
-  const pairs: readonly (readonly [string, unknown])[] = [
-    ['snapshot', digest],
-    ...(terms && record['principal'] !== undefined ? Object.entries(terms) : []),
-  ];
-  for (const [field, replayed] of pairs) {
-    const recorded = record[field];
-    if (recorded !== replayed) return { field, recorded: said(recorded), replayed: said(replayed) };
-  }
-  return undefined;
+/** What shows at once that no answer was reused: a decision is reused later, and an answer that was reused has no question of its own. */
+function noReuse(record: DecisionRecord, { index }: Origin): Difference | undefined {
+  if (index >= record.index)
+    return { field: 'cache', recorded: `the answer of record ${index}`, replayed: 'that of an earlier one' };
+  const own = OWN.find((name) => record[name] !== undefined);
+  if (own !== undefined) return { field: own, recorded: said(record[own]), replayed: 'nothing' };
+  // Only of a request by the default binding does the line say enough without them.
+  const told = record['method'] !== undefined && record['binding'] === undefined;
+  return record['principal'] === undefined && !told
+    ? { field: 'principal', recorded: 'nothing', replayed: 'a principal' }
+    : undefined;
 }
+
+/** What only a decision has that was evaluated; what is to be explained never comes from the cache. */
+const OWN = ['engine', 'question', 'context', 'entities', 'explained'] as const;
 
 /** The decision as the pipeline makes it of an answer. */
 function decisionOf(

@@ -1,3 +1,4 @@
+import { harmless } from '../query/row.ts';
 import type { ReplayReport } from './replay-log.ts';
 import { MEANS_WORDS, percentText, verdictSentence } from './report-words.ts';
 import { type Case, recordsIn } from './tally.ts';
@@ -31,7 +32,7 @@ export function replayText(dir: string, { tally, durationMs, segments, jobs }: R
     ),
     verdictSentence(tally).text,
   ];
-  return `${lines.join('\n')}\n`;
+  return lines.map((line) => `${harmless(line)}\n`).join('');
 }
 
 function row(name: string, value: string): string {

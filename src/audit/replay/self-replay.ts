@@ -3,7 +3,8 @@ import type { Log } from '../../pdp/log.ts';
 import type { Committed } from '../log/commit-position.ts';
 import type { LogWriter } from '../log/log-writer.ts';
 import { type SelfReplayData, type SelfReplayOrder, portion } from './self-replay-run.ts';
-import { type Tally, recordsIn } from './tally.ts';
+import { type Case, type Tally, recordsIn } from './tally.ts';
+import type { NotReplayable, NotReplayableWhy } from './verdict.ts';
 
 /** What the replaying thread answers to an order. */
 export type SelfReplayAnswer =
@@ -30,6 +31,8 @@ export interface SelfReplayFigures {
   readonly match: number;
   readonly mismatch: number;
   readonly notReplayable: number;
+  /** Of these, because the log is damaged: see {@link DAMAGE}. */
+  readonly damaged: number;
   /** Runs that could not be made. */
   readonly failed: number;
 }
@@ -44,6 +47,23 @@ const WORKER = new URL(
 const MAX_HEAP_MB = 512;
 /** A run that lasts longer leaves out the rest. */
 const MAX_RUN_MS = 30_000;
+/**
+ * What cannot have become of records that were just written, unless their files were damaged or changed. Erasures and retention leave other
+ * reasons.
+ */
+const DAMAGE = [
+  'blob_missing',
+  'blob_changed',
+  'policies_missing',
+  'policies_changed',
+  'malformed',
+  'unknown_version',
+] as const satisfies readonly NotReplayableWhy[];
+
+function isDamage({ verdict }: Case<NotReplayable>): boolean {
+  return DAMAGE.some((why) => why === verdict.why);
+}
+
 /** Mismatches of one run that are logged one by one. */
 const MAX_ALARMS = 10;
 
@@ -55,7 +75,7 @@ const MAX_ALARMS = 10;
 export class SelfReplay implements Disposable {
   readonly #parts: SelfReplayParts;
   readonly #timer: NodeJS.Timeout;
-  #figures: SelfReplayFigures = { match: 0, mismatch: 0, notReplayable: 0, failed: 0 };
+  #figures: SelfReplayFigures = { match: 0, mismatch: 0, notReplayable: 0, damaged: 0, failed: 0 };
   #from: Committed;
   #worker: Worker | undefined;
   #busy = false;
@@ -73,12 +93,12 @@ export class SelfReplay implements Disposable {
     return this.#figures;
   }
 
-  /** That decisions did not come out the same; stays until the next restart. */
+  /** That decisions did not come out the same, or that what they need is damaged; stays until the next restart. */
   warnings(): readonly string[] {
-    const { mismatch } = this.#figures;
+    const { mismatch, damaged } = this.#figures;
     if (this.#first === undefined) return [];
     return [
-      `self-replay: ${mismatch} recorded decisions do not come out the same; the first: ${this.#first}`,
+      `self-replay: ${mismatch} recorded decisions do not come out the same, and what ${damaged} need is damaged; the first: ${this.#first}`,
     ];
   }
 
@@ -133,24 +153,33 @@ export class SelfReplay implements Disposable {
   }
 
   #count(tally: Tally): void {
-    const { match, mismatch, notReplayable, failed } = this.#figures;
+    const { match, mismatch, notReplayable, damaged, failed } = this.#figures;
     this.#figures = {
       match: match + tally.match,
       mismatch: mismatch + tally.mismatch,
       notReplayable: notReplayable + tally.notReplayable,
+      damaged: DAMAGE.reduce((sum, why) => sum + tally.why[why], damaged),
       failed,
     };
     this.#alarm(tally);
     if (recordsIn(tally) > 0) this.#record(tally);
   }
 
-  #alarm({ mismatches }: Tally): void {
+  #alarm({ mismatches, unreplayed }: Tally): void {
     for (const { decisionId, index, verdict } of mismatches.slice(0, MAX_ALARMS)) {
       const { field, recorded, replayed } = verdict;
       this.#first ??= `decision ${decisionId ?? '?'}, ${field}`;
       this.#parts.log.error(
         { decision_id: decisionId, index, field, recorded, replayed },
         'a recorded decision does not come out the same when it is replayed',
+      );
+    }
+    for (const { decisionId, index, verdict } of unreplayed.filter(isDamage).slice(0, MAX_ALARMS)) {
+      const { why, about } = verdict;
+      this.#first ??= `decision ${decisionId ?? '?'}, ${why}`;
+      this.#parts.log.error(
+        { decision_id: decisionId, index, why, about },
+        'a recorded decision cannot be replayed, for the log is damaged',
       );
     }
   }

@@ -3,6 +3,7 @@ import { STAGES } from '../../pdp/trace.ts';
 import type { DecisionRecord } from '../read/decision-record.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
 import type { HttpStatusOf } from './replayer.ts';
+import { refusalProblem } from './stage-reasons.ts';
 import type { Difference } from './verdict.ts';
 
 /** How the outcome of a record is found again. */
@@ -28,8 +29,9 @@ const REASONS: ReadonlySet<string> = new Set(DENY_REASONS);
 export function kindOf(record: DecisionRecord): Kind {
   const { stage, reason, engine, cache } = record;
   const byCedar = stage === 'evaluate' && (ONLY_CEDAR.has(reason) || ALSO_BIND.has(reason));
-  // The engine took the question for none: it will again.
-  const refused = stage === 'evaluate' && reason === 'attribute_refused' && engine !== undefined;
+  // The engine took the question for none: it will again. Where there is word of the cache, it had answered, and the answer could not be told.
+  const unanswered = engine !== undefined && cache === undefined;
+  const refused = stage === 'evaluate' && reason === 'attribute_refused' && unanswered;
   if (!byCedar && !refused) return 'stage_result';
   return isHit(cache) ? 'reuse' : 'cedar';
 }
@@ -46,6 +48,8 @@ export function stageResult(record: DecisionRecord, httpStatus: HttpStatusOf): O
   if (ONLY_CEDAR.has(reason) || (ALSO_BIND.has(reason) && stage !== 'bind'))
     return { field: 'stage', recorded: stage, replayed: 'evaluate' };
   if (!REASONS.has(reason)) return { field: 'reason', recorded: reason, replayed: `no refusal of ${stage}` };
+  const problem = refusalProblem(record, reason as DenyReason);
+  if (problem) return problem;
   const decision = denyFor(refuse(reason as DenyReason));
   return outcomeOf(decision, record, { errors: errorsOf(record), httpStatus: httpStatus(decision) });
 }

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  constants,
   existsSync,
+  fstatSync,
   fsyncSync,
+  lstatSync,
   openSync,
   readFileSync,
   readdirSync,
-  statSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -112,13 +114,8 @@ export class EpochKeys {
 
   /** What has no name any more may still be on the medium, unless it was written over. */
   #erase(path: string): void {
-    const fd = openSync(path, 'r+');
-    try {
-      writeSync(fd, randomBytes(statSync(path).size), 0);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    // Written over is only what is in the folder itself: never what a link in it leads to.
+    if (lstatSync(path).isFile()) overwrite(path);
     this.#options.fs.remove(path);
     this.#options.fs.syncFolder(this.#folder);
   }
@@ -158,6 +155,16 @@ export class EpochKeys {
       // Another epoch begins instead.
       return [];
     }
+  }
+}
+
+function overwrite(path: string): void {
+  const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    writeSync(fd, randomBytes(fstatSync(fd).size), 0);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -45,7 +45,7 @@ export interface LogSealerOptions {
   readonly settings: SealSettings;
   readonly clock: Clock;
   readonly logger: Log;
-  /** Pause in ms before a thread that crashed is started again, the first time; doubled each time, up to a minute. Default 1000. */
+  /** Pause in ms before a thread that crashed is started again, the first time; doubled each time until it seals, up to a minute. Default 1000. */
   readonly restartMs?: number;
   /** How long the end waits for the last checkpoint, in ms. Default 10 s. */
   readonly finishMs?: number;
@@ -71,6 +71,8 @@ class SealThread implements LogSealer {
   #status: SealStatus = { size: 0, time: 0, sealing: false, problems: [] };
   #statusAt: number | undefined;
   #crash: string | undefined;
+  /** Since it last sealed. */
+  #crashes = 0;
   #lock: DirLock | undefined;
   #worker: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -187,6 +189,7 @@ class SealThread implements LogSealer {
     if (status.sealing) {
       this.#statusAt = this.#options.clock.monotonic();
       this.#crash = undefined;
+      this.#crashes = 0;
     }
     this.#say(status.problems);
   }
@@ -210,7 +213,8 @@ class SealThread implements LogSealer {
       'the thread that seals the decision log failed and is started again',
     );
     const { restartMs = 1000 } = this.#options;
-    this.#again(writer, Math.min(MAX_RESTART_MS, restartMs * 2 ** Math.min(this.restarts, 10)));
+    this.#again(writer, Math.min(MAX_RESTART_MS, restartMs * 2 ** Math.min(this.#crashes, 10)));
+    this.#crashes++;
     this.restarts++;
   }
 

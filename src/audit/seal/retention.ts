@@ -94,15 +94,23 @@ function rootOf(dir: string, size: number): string | undefined {
  * them the proofs of all younger records. Throws the system's error; what is left goes with the next attempt.
  */
 export function prune(dir: string, { from, to, segments }: Pruning, fs: SealFs): void {
+  // First: who reads a segment that is there finds its tiles too.
+  for (const { files } of segments) for (const file of files) fs.remove(file);
   const end = Math.floor((to + 1) / TILE_WIDTH);
-  for (let index = Math.floor(from / TILE_WIDTH); index < end; index++) {
+  for (let index = firstTile(dir, Math.floor(from / TILE_WIDTH)); index < end; index++) {
     const path = join(dir, tilePath(0, index));
     fs.remove(path);
     fs.remove(join(dir, partialTilesFolder(0, index)));
     if (index % 1000 === 999 || index === end - 1) removeIfEmpty(dirname(path));
   }
-  for (const { files } of segments) for (const file of files) fs.remove(file);
   fs.syncFolder(dir);
+}
+
+/** The first tile to go: also what a crash has left of an earlier time. */
+function firstTile(dir: string, index: number): number {
+  let first = index;
+  while (first > 0 && existsSync(join(dir, tilePath(0, first - 1)))) first--;
+  return first;
 }
 
 function removeIfEmpty(folder: string): void {

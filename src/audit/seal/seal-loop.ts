@@ -13,6 +13,12 @@ import { Upkeep } from './upkeep.ts';
 /** Pause in ms before it is looked again whether a log that was refused can be sealed: that may mean reading a whole segment. */
 const RETRY_MS = 15_000;
 
+/** How long, in ms, everything else waits at most where there is always more to seal. */
+const OVERDUE_MS = 5000;
+
+/** How far the newest checkpoint may be ahead of the clock, in ms, before that is said: clocks are set right by less. */
+const AHEAD_MS = 60_000;
+
 /** What {@link SealLoop} needs. */
 export interface SealLoopOptions {
   readonly settings: SealSettings;
@@ -38,6 +44,8 @@ export class SealLoop {
   #uncompressed: string | undefined;
   /** Until all that earlier runs left is sealed, records that are read may be those that would be asked for. */
   #caughtUp = false;
+  /** When everything but the sealing last had its turn, by the monotonic clock. */
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: SealLoopOptions) {
     this.#options = options;
@@ -60,7 +68,7 @@ export class SealLoop {
   round(): boolean {
     this.#problems = [];
     const more = this.#seal();
-    if (!more) this.#afterwards();
+    if (!more || this.#isOverdue()) this.#afterwards();
     return more;
   }
 
@@ -97,6 +105,7 @@ export class SealLoop {
     try {
       this.#sealed = sealer.seal();
       this.#sealing = true;
+      this.#compareClock(this.#sealed);
       return this.#sealed.more;
     } catch (error) {
       this.#failed(sealer, error);
@@ -104,9 +113,24 @@ export class SealLoop {
     }
   }
 
+  /** Checkpoints never say an earlier time than those before: one of a clock that was ahead holds all that follow. */
+  #compareClock({ time }: Sealed): void {
+    const ahead = time - this.#options.clock.now();
+    if (ahead > AHEAD_MS)
+      this.#problems.push(
+        `the clock was ahead when the decision log was signed, or is behind now: until it is later than ${new Date(time).toISOString()}, all checkpoints say that time, and their key is not changed`,
+      );
+  }
+
+  /** A log that is written faster than it can be sealed has always more: the rest must have its turn all the same. */
+  #isOverdue(): boolean {
+    return this.#caughtUp && this.#options.clock.monotonic() - this.#lookedAt > OVERDUE_MS;
+  }
+
   /** What has nothing to do with decisions must not wait for what cannot be sealed either. */
   #afterwards(): void {
     this.#caughtUp ||= this.#sealing;
+    this.#lookedAt = this.#options.clock.monotonic();
     this.#attempt('the inbox of the decision log cannot be read', () => this.#inbox.deliver());
     this.#epochs.tell();
     if (!this.#sealing || this.#sealed === undefined) return;

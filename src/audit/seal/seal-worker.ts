@@ -8,8 +8,9 @@ import { SealLoop } from './seal-loop.ts';
 const port = parentPort;
 if (!port) throw new Error('seal-worker.ts runs as a worker only');
 const send = (message: FromSealer): void => port.postMessage(message);
-// On Linux this is about the calling thread alone: what is being served goes first.
-setPriority(constants.priority.PRIORITY_LOW);
+// On Linux this is about the calling thread alone: what is being served goes first, but on a machine that is busy all the time the lowest priority would
+// hardly ever get to run, and nothing would be signed.
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 const { settings, committed } = workerData as SealWorkerData;
 const position = new CommitPosition(committed);
@@ -36,7 +37,10 @@ const loop = new SealLoop({ settings, announce, clock, committed: () => position
 const { signal } = finish;
 while (!signal.aborted) {
   const due = performance.now() + settings.checkpointMs;
-  while (loop.round() && !signal.aborted) await nextTurn();
+  while (loop.round() && !signal.aborted) {
+    send({ kind: 'status', status: loop.status() });
+    await nextTurn();
+  }
   send({ kind: 'status', status: loop.status() });
   while (!signal.aborted && performance.now() < due) {
     if (loop.step()) await nextTurn();

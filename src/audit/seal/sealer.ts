@@ -15,6 +15,8 @@ import { TileStore } from './tile-store.ts';
 
 /** Records that one checkpoint takes in at most, so that the memory that a backlog needs is bounded. */
 const MAX_RECORDS = 64 * 1024;
+/** Time in ms after which it takes in no more: a process that does not live for long must get something signed too. */
+const MAX_FOLLOW_MS = 500;
 
 /** What a {@link Sealer} needs. */
 export interface SealerOptions extends EpochKeysOptions {
@@ -23,6 +25,8 @@ export interface SealerOptions extends EpochKeysOptions {
   readonly committed: () => Committed;
   /** Told of every line that is taken into the tree. */
   readonly onLine?: (line: Buffer) => void;
+  /** Time in ms after which one checkpoint takes in no more. Default 500. */
+  readonly followMs?: number;
 }
 
 /** What is sealed: on the medium, in the tree, and signed. */
@@ -123,14 +127,15 @@ export class Sealer {
   /** Takes in what is final; true: it stopped before the end. */
   #follow(): boolean {
     const end = this.#tree.size + MAX_RECORDS;
-    while (this.#tree.size < end) {
+    const until = performance.now() + (this.#options.followMs ?? MAX_FOLLOW_MS);
+    do {
       const lines = this.#follower.read(end);
       if (lines.length === 0) return false;
       for (const line of lines) {
         this.#tree.append(leafHash(line));
         this.#options.onLine?.(line);
       }
-    }
+    } while (this.#tree.size < end && performance.now() < until);
     return true;
   }
 
@@ -156,7 +161,7 @@ export class Sealer {
     this.#isOwn = true;
     if (!this.#erased) this.keys.erasePast();
     this.#erased = true;
-    this.#files.keepNowAndThen(note, time);
+    this.#files.keepNowAndThen(note, this.#options.clock.now());
     this.#store.removeSuperseded();
   }
 

@@ -10,8 +10,16 @@ import type { Findings, Place } from './findings.ts';
 import { linesOf } from './segment-source.ts';
 
 const SPACE = 0x20;
-/** Erasures and policy sets that are remembered. */
-const MAX_KNOWN = 10_000;
+/** Erasures that are remembered: more than people can ask for. */
+const MAX_ERASURES = 1_000_000;
+
+/** What is known of one erasure. */
+interface Erasure {
+  /** Where the first blob is that it erased. */
+  readonly place: Place;
+  /** Blobs that it erased. */
+  blobs: number;
+}
 
 /**
  * What the lines of a segment refer to: whether it is there, and is what its digest says. Memory: the digests of one segment.
@@ -20,8 +28,9 @@ export class BlobCheck {
   readonly #findings: Findings;
   /** Hashes of the texts of policy sets that were compiled, by the digest that they came to. */
   readonly #policies = new LRUCache<string, string>({ max: 1000 });
-  readonly #erasures = new Map<string, Place>();
-  readonly #erased = new Set<string>();
+  readonly #erasures = new Map<string, Erasure>();
+  /** Blobs that each recorded erasure says it erased; -1: it never said. */
+  readonly #recorded = new Map<string, number>();
   #present = new Set<string>();
   #told = new Set<string>();
   /** What questions refer to that have a blob of their own. */
@@ -53,19 +62,30 @@ export class BlobCheck {
     }
   }
 
-  /** Looks for what a record refers to, and at what it says of erasures. */
+  /** Looks for what a record refers to. */
   record(record: LogRecord, place: Place): void {
-    const { kind, erasure } = record;
-    if (kind === 'erased' && typeof erasure === 'string') this.#erased.add(erasure);
     for (const digest of blobReferences(record)) this.#need(digest, place);
   }
 
-  /** Judges what was erased: a record of the log itself must say so. `waiting`: erasures that the next run will record. */
+  /** Takes what a record of kind `erased` says, of which somebody has vouched for that the log has it. */
+  erasure({ erasure, blobs }: LogRecord): void {
+    if (typeof erasure !== 'string') return;
+    const count = Number.isSafeInteger(blobs) ? Number(blobs) : undefined;
+    this.#recorded.set(erasure, Math.max(count ?? -1, this.#recorded.get(erasure) ?? -1));
+  }
+
+  /** Judges what was erased: a record of the log itself must say so. `waiting`: erasures of which a record is not signed yet, or not even written. */
   settle(waiting: ReadonlySet<string>): void {
-    for (const [erasure, place] of this.#erasures) {
-      if (this.#erased.has(erasure)) continue;
-      if (waiting.has(erasure))
-        this.#findings.add('integrity', 'note', `the erasure ${erasure} waits to be recorded`, place);
+    for (const [erasure, { place, blobs }] of this.#erasures) {
+      const recorded = this.#recorded.get(erasure);
+      if (recorded !== undefined) this.#compareCount(erasure, blobs, recorded, place);
+      else if (waiting.has(erasure))
+        this.#findings.add(
+          'integrity',
+          'unchecked',
+          `the erasure ${erasure} waits to be recorded and signed: until then nobody vouches for it`,
+          place,
+        );
       else
         this.#findings.add(
           'integrity',
@@ -74,6 +94,24 @@ export class BlobCheck {
           place,
         );
     }
+  }
+
+  /** An erasure that is in the log is no licence to erase anything else in its name. */
+  #compareCount(erasure: string, blobs: number, recorded: number, place: Place): void {
+    if (recorded < 0)
+      this.#findings.add(
+        'integrity',
+        'note',
+        `the erasure ${erasure} was begun and never finished: how much it erased (${blobs} blobs) is not recorded`,
+        place,
+      );
+    else if (blobs > recorded)
+      this.#findings.add(
+        'integrity',
+        'failed',
+        `${blobs} blobs were erased where the log says ${recorded} (erasure ${erasure})`,
+        place,
+      );
   }
 
   #need(digest: string, place: Place): void {
@@ -99,15 +137,22 @@ export class BlobCheck {
   #difference(digest: string, payload: Buffer, place: Place): string | undefined {
     if (payloadDigest(payload) === digest) return undefined;
     const blob = parseRecord(payload);
-    if (blob?.['kind'] === 'erased') return this.#erasure(blob['erasure'], place);
-    if (!digest.startsWith('sha256:')) return 'the blob is not what its digest says';
+    const isPolicies = digest.startsWith('sha256:');
+    if (blob?.['kind'] === 'erased')
+      return isPolicies
+        ? 'a policy set was erased: that never happens'
+        : this.#erasure(blob['erasure'], place);
+    if (!isPolicies) return 'the blob is not what its digest says';
     return blob?.['kind'] === 'policies' ? this.#policySet(digest, payload) : 'the blob is no policy set';
   }
 
   #erasure(erasure: unknown, place: Place): string | undefined {
     if (typeof erasure !== 'string' || erasure === '' || erasure.length > 64)
       return 'the blob was erased by nobody';
-    if (this.#erasures.size < MAX_KNOWN && !this.#erasures.has(erasure)) this.#erasures.set(erasure, place);
+    const known = this.#erasures.get(erasure);
+    if (known) known.blobs += 1;
+    else if (this.#erasures.size >= MAX_ERASURES) return 'more erasures than can be compared';
+    else this.#erasures.set(erasure, { place, blobs: 1 });
     return undefined;
   }
 

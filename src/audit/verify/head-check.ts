@@ -2,11 +2,11 @@ import { InputError, messageOf } from '../../pdp/errors.ts';
 import type { LineSource } from '../read/line-reader.ts';
 import { TlogError } from '../tlog/tlog-error.ts';
 import type { SealedCheckpoint } from '../tlog/epoch.ts';
-import type { VerifierKey } from '../tlog/note-key.ts';
+import { type VerifierKey, verifierKeyText } from '../tlog/note-key.ts';
 import type { Findings } from './findings.ts';
 import { keptCheckpoints, keptCheckpointsFile } from './kept-checkpoints.ts';
 import { type ExpectedHead, OLDER } from './tree-check.ts';
-import { type LogTrust, checkpointNote, logTrust, openUnder } from './trust.ts';
+import { type LogTrust, checkpointNote, logTrust, openUnder, ownIdentity } from './trust.ts';
 
 /** What the signatures of a log say. */
 export interface Heads {
@@ -30,9 +30,10 @@ export function headsOf(dir: string, { identity, older }: HeadSources, findings:
   // In this order: what is kept by now is never newer than the checkpoint that is read next.
   const kept = keptCheckpointsFile(dir);
   const trust = orFinding('keys/identity.vkey', findings, () => logTrust(dir, identity));
+  if (trust && identity) compareIdentity(dir, trust, findings);
   for (const { file, message } of trust?.refused ?? [])
     findings.add('integrity', 'failed', `the certificate of an epoch key: ${message}`, { file });
-  const note = checkpointNote(dir);
+  const note = orFinding('checkpoint', findings, () => checkpointNote(dir));
   const newest =
     trust && note !== undefined ? orFinding('checkpoint', findings, () => openUnder(trust, note)) : undefined;
   const before = trust && older !== undefined ? olderOf(older, trust, findings) : undefined;
@@ -40,8 +41,28 @@ export function headsOf(dir: string, { identity, older }: HeadSources, findings:
     findings.add('integrity', 'failed', 'the checkpoint is gone, though there was one', {
       file: 'checkpoint',
     });
+  if (newest && kept === undefined)
+    findings.add(
+      'completeness',
+      'note',
+      'it is not there: what was signed before the newest checkpoint is not compared, and that an old state was put back would not show',
+      { file: KEPT },
+    );
   if (newest && before) assertGrown(newest, before, OLDER, findings);
   return { trust, newest, expected: () => expectedHeads({ trust, newest, before, kept }, findings) };
+}
+
+/** Says plainly whose fault it is: a wrong key was given, or the folder's was exchanged. */
+function compareIdentity(dir: string, { identity, epochs }: LogTrust, findings: Findings): void {
+  const file = 'keys/identity.vkey';
+  const own = orFinding(file, findings, () => ownIdentity(dir));
+  const [given, found] = [verifierKeyText(identity), own && verifierKeyText(own)];
+  if (found === undefined || found === given) return;
+  const vouches = epochs.length > 0;
+  const message = vouches
+    ? `the folder's key was exchanged: it is not the key that you gave, which vouches for what signed this log`
+    : `the key that you gave (--vkey) is not the key of this log: you gave ${given}, and the folder has ${found}. Either you have the key of another log, or the folder's keys were exchanged`;
+  findings.add('integrity', 'failed', message, { file });
 }
 
 function orFinding<T>(file: string, findings: Findings, open: () => T): T | undefined {
@@ -72,6 +93,13 @@ function assertGrown(
   file: string,
   findings: Findings,
 ): boolean {
+  if (before.time > newest.time)
+    findings.add(
+      'integrity',
+      'failed',
+      `it was signed at ${new Date(before.time).toISOString()}, and the newest checkpoint says an earlier time, ${new Date(newest.time).toISOString()}: that one was put there by other means than the log's own`,
+      { file },
+    );
   if (before.size <= newest.size) return true;
   findings.add(
     'integrity',

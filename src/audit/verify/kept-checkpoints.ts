@@ -1,9 +1,10 @@
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../pdp/errors.ts';
 import { type LineSource, readLines } from '../read/line-reader.ts';
 import type { SealedCheckpoint } from '../tlog/epoch.ts';
 import type { Findings } from './findings.ts';
+import { isRefusal } from './segment-source.ts';
 import { type LogTrust, openUnder } from './trust.ts';
 
 const NAME = 'checkpoints.log';
@@ -11,7 +12,9 @@ const NAME = 'checkpoints.log';
 /** The file of the checkpoints that a log has kept, as far as it is now; `undefined`: there is none. */
 export function keptCheckpointsFile(dir: string): LineSource | undefined {
   const path = join(dir, NAME);
-  return existsSync(path) ? { path, end: statSync(path).size } : undefined;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  return found.isFile() ? { path, end: found.size } : { path };
 }
 
 /**
@@ -23,8 +26,8 @@ export async function* keptCheckpoints(
   trust: LogTrust,
   findings: Findings,
 ): AsyncGenerator<SealedCheckpoint> {
-  let size = 0;
-  for await (const { note, line } of notes(source)) {
+  let [size, time] = [0, 0];
+  for await (const { note, line } of notesAsFarAs(source, findings)) {
     const opened = open(note, line, trust, findings);
     if (opened === undefined) continue;
     if (opened.size < size)
@@ -32,7 +35,15 @@ export async function* keptCheckpoints(
         file: NAME,
         line,
       });
+    if (opened.time < time)
+      findings.add(
+        'integrity',
+        'failed',
+        `a checkpoint of ${new Date(opened.time).toISOString()} after one of ${new Date(time).toISOString()}`,
+        { file: NAME, line },
+      );
     size = Math.max(size, opened.size);
+    time = Math.max(time, opened.time);
     yield opened;
   }
 }
@@ -50,6 +61,16 @@ interface NoteAt {
   readonly note: string;
   /** Where it begins, 1-based. */
   readonly line: number;
+}
+
+/** What cannot be read to its end is damaged; what comes before it counts. */
+async function* notesAsFarAs(source: LineSource | undefined, findings: Findings): AsyncGenerator<NoteAt> {
+  try {
+    yield* notes(source);
+  } catch (error) {
+    if (isRefusal(error)) throw error;
+    findings.add('integrity', 'failed', `it cannot be read to its end (${messageOf(error)})`, { file: NAME });
+  }
 }
 
 /** A note ends where a blank line follows signatures. What a crash left of a last one is left out. */

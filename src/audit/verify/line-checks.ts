@@ -1,4 +1,5 @@
 import { type LogRecord, parseRecord } from '../read/decision-record.ts';
+import { leafHash } from '../tlog/hash.ts';
 import type { AccessLogCheck } from './access-log.ts';
 import type { BlobCheck } from './blob-check.ts';
 import type { Findings, Place } from './findings.ts';
@@ -26,6 +27,17 @@ export interface Checks {
   readonly accessLog: AccessLogCheck | undefined;
 }
 
+/** A record after the newest checkpoint that says why something is not there. */
+export interface Claim {
+  readonly record: LogRecord;
+  readonly index: number;
+  readonly leaf: Uint8Array;
+  readonly place: Place;
+}
+
+/** Far more than are ever written between two checkpoints. */
+const MAX_CLAIMS = 1000;
+
 /** Hands each line of a log, in order, to the checks. */
 export class LineChecks {
   readonly #checks: Checks;
@@ -34,6 +46,10 @@ export class LineChecks {
   lines = 0;
   /** Those after the newest checkpoint. */
   unsealed = 0;
+  /** Unix ms that the youngest of those says; 0: none. */
+  youngest = 0;
+  /** What those say that would excuse something, as far as it was signed meanwhile. */
+  readonly claims: Claim[] = [];
 
   constructor(checks: Checks, known: Known) {
     this.#checks = checks;
@@ -49,8 +65,26 @@ export class LineChecks {
     const sealed = leaves.line(line, typeof index === 'number' ? index : undefined, place);
     if (!sealed) this.#beyond(index, due, place);
     records.record(record, place);
-    if (record) this.#record(record, sealed, place);
+    if (record) this.#record(record, place);
+    if (record && !sealed) this.#unsigned(record, line, place);
+    if (record && (sealed || !this.#known.heads.newest)) this.excuse(record);
     this.lines += 1;
+  }
+
+  /** Takes what a record says that excuses something that is missing or erased. Only what was signed may: anybody can put a line at the end. */
+  excuse(record: LogRecord): void {
+    const { kind, to } = record;
+    if (kind === 'pruned' && typeof to === 'number') this.#checks.missing.pruned(to + 1);
+    if (kind === 'erased') this.#checks.blobs.erasure(record);
+  }
+
+  #unsigned(record: LogRecord, line: Buffer, place: Place): void {
+    const { kind, index, timestamp } = record;
+    const time = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
+    if (time > this.youngest) this.youngest = time;
+    const excuses = kind === 'pruned' || kind === 'erased';
+    if (excuses && typeof index === 'number' && this.claims.length < MAX_CLAIMS)
+      this.claims.push({ record, index, leaf: leafHash(line), place });
   }
 
   /** Nobody has signed the lines after the checkpoint; those that are there twice or in the wrong place are wrong all the same. */
@@ -65,20 +99,11 @@ export class LineChecks {
       );
   }
 
-  #record(record: LogRecord, sealed: boolean, place: Place): void {
+  #record(record: LogRecord, place: Place): void {
     const { runs, blobs, accessLog } = this.#checks;
     runs.record(record, place);
     blobs.record(record, place);
     accessLog?.record(record, place);
-    if (record['kind'] === 'pruned') this.#pruned(record, sealed);
-  }
-
-  /** Only what was signed excuses what is missing, as retention waits for that; in a log that is being written, also what was signed since. */
-  #pruned(record: LogRecord, sealed: boolean): void {
-    const { to } = record;
-    const { alive, heads } = this.#known;
-    const excused = sealed || alive || heads.newest === undefined;
-    if (excused && typeof to === 'number') this.#checks.missing.pruned(to + 1);
   }
 
   /** A line without its end, in the last segment or not. It is no record: it is only what is left of a write that did not succeed, at the end of the log. */

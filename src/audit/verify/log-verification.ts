@@ -11,13 +11,24 @@ import { MissingRanges } from './missing-ranges.ts';
 import { RecordCheck } from './record-check.ts';
 import type { VerifyReport } from './report.ts';
 import { RunCheck } from './run-check.ts';
-import { isAbsence, linesOf, segmentSource } from './segment-source.ts';
+import {
+  FolderChanged,
+  isAbsence,
+  isRefusal,
+  isThere,
+  isTwice,
+  linesOf,
+  segmentSource,
+} from './segment-source.ts';
 import { StoredLeaves } from './stored-leaves.ts';
 import { TreeCheck } from './tree-check.ts';
 import type { VerifyOptions } from './verify.ts';
+import { headNow, isIn } from './signed-since.ts';
 import { waitingErasures } from './waiting-erasures.ts';
 
 const PROGRESS_EVERY = 16_384;
+/** Records that are so much younger than the newest checkpoint, in ms, are not just waiting for the next one. */
+const LATE_MS = 60_000;
 
 /** What a verification has counted. */
 type Counts = Omit<
@@ -68,6 +79,13 @@ export class LogVerification {
     const { name, firstIndex, lines, pack } = segmentSource(segment);
     this.#lastFile = { file: name };
     const { records, leaves, blobs } = this.#checks;
+    if (isTwice(segment))
+      this.#known.findings.add(
+        'completeness',
+        'note',
+        'it is there twice, plain and compressed: only the plain one was looked at',
+        this.#lastFile,
+      );
     records.segmentBegins(firstIndex, this.#lastFile);
     if (this.#sealed > 0) leaves.segmentBegins(firstIndex, this.#lastFile);
     await this.#reading(`${name} (its blobs)`, () => blobs.pack(pack, packFile(name), last));
@@ -82,6 +100,8 @@ export class LogVerification {
           if (this.#tree.headDue) await this.#tree.compareHeads();
         }
     });
+    // Its tiles go right after it.
+    if (!isThere(lines)) this.#vanished();
   }
 
   /** What cannot be read or decompressed is damaged; what follows is still looked at. */
@@ -89,12 +109,17 @@ export class LogVerification {
     try {
       await read();
     } catch (error) {
-      // Retention may have come first: whether it has, is judged with all that is missing.
-      if (isAbsence(error)) return;
+      if (isAbsence(error)) return this.#vanished();
+      if (isRefusal(error)) throw error;
       this.#known.findings.add('integrity', 'failed', `it cannot be read to its end (${messageOf(error)})`, {
         file,
       });
     }
+  }
+
+  /** Retention may have come first: then the folder is looked at anew. At last, it is judged with all that is missing. */
+  #vanished(): void {
+    if (this.#options.mayChange === true) throw new FolderChanged();
   }
 
   #progress(): void {
@@ -110,8 +135,9 @@ export class LogVerification {
     await this.#tree.compareHeads();
     this.#allSealed();
     this.#sameLog();
+    const waiting = this.#takeSignedSince();
     missing.settle();
-    blobs.settle(waitingErasures(this.#dir));
+    blobs.settle(new Set([...waiting, ...waitingErasures(this.#dir)]));
     if (this.#options.accessLog !== undefined) await accessLog?.reconcile(this.#options.accessLog);
     this.#progress();
   }
@@ -126,6 +152,28 @@ export class LogVerification {
       'failed',
       `${unsealed} records at the end were never sealed, though the log was closed in good order`,
     );
+  }
+
+  /**
+   * What was signed while the lines were read: records that excuse something count if they are in it, each under a proof of its own. What nobody has signed
+   * for longer than the sealer ever takes is told. Gives the erasures that are in the log and not signed.
+   */
+  #takeSignedSince(): readonly string[] {
+    const { heads, findings } = this.#known;
+    if (heads.newest === undefined) return [];
+    const { claims, youngest, unsealed } = this.#lines;
+    const head = headNow(this.#dir, heads);
+    const late = youngest - head.time;
+    if (unsealed > 0 && late > LATE_MS)
+      findings.add(
+        'integrity',
+        'unchecked',
+        `records up to ${Math.round(late / 1000)} s younger than the newest checkpoint were signed by nobody: the sealer was not at work, or they were put in`,
+        { index: head.size },
+      );
+    const proven = claims.filter((claim) => isIn(this.#dir, claim, head));
+    for (const { record } of proven) this.#lines.excuse(record);
+    return claims.flatMap(({ record }) => (typeof record['erasure'] === 'string' ? [record['erasure']] : []));
   }
 
   /** A key vouches for one log, by its name. */

@@ -1,12 +1,12 @@
 import { messageOf } from '../../pdp/errors.ts';
 import { logSegments } from '../read/log-folder.ts';
-import { readLines } from '../read/line-reader.ts';
 import { tileFiles } from '../read/tile-files.ts';
 import { leafHash } from '../tlog/hash.ts';
 import type { VerifierKey } from '../tlog/note-key.ts';
 import { inclusionProof } from '../tlog/proofs.ts';
 import { TlogError } from '../tlog/tlog-error.ts';
 import { verifyInclusion } from '../tlog/verify-proof.ts';
+import { linesOf } from './segment-source.ts';
 import { type LogTrust, type SealedHead, logTrust, sealedHead } from './trust.ts';
 
 /** What can be said of one record of a log. */
@@ -80,7 +80,7 @@ export async function lineAt(dir: string, index: number): Promise<Buffer | undef
   const segment = logSegments(dir).findLast(({ firstIndex }) => firstIndex <= index);
   if (segment === undefined) return undefined;
   let first = segment.firstIndex;
-  for await (const { lines, torn } of readLines(segment)) {
+  for await (const { lines, torn } of linesOf(segment)) {
     const line = lines[index - first];
     if (line !== undefined) return torn ? undefined : line;
     first += lines.length;

@@ -42,6 +42,26 @@ export async function* linesOf(source: LineSource): AsyncGenerator<Lines> {
   }
 }
 
+/** The folder is not as it was listed: it is to be looked at anew. */
+export class FolderChanged extends Error {
+  override readonly name = 'FolderChanged';
+}
+
+/** Whether a file is there, in either form. */
+export function isThere({ path }: LineSource): boolean {
+  return existsSync(path) || existsSync(path.endsWith('.gz') ? path.slice(0, -3) : `${path}.gz`);
+}
+
+/** Whether a segment is there in both forms, as it is for a moment while it is compressed. */
+export function isTwice({ path, compressed }: LogSegment): boolean {
+  return !compressed && existsSync(path) && existsSync(`${path}.gz`);
+}
+
+/** Whether a file must not be read by who wants to: that says nothing about the log. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EACCES' || error.code === 'EPERM');
+}
+
 /** Whether a file is not there: what that means, those around it and the log itself say. */
 export function isAbsence(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT';

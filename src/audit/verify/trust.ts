@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../pdp/errors.ts';
 import {
@@ -8,7 +8,9 @@ import {
   openSealedCheckpoint,
 } from '../tlog/epoch.ts';
 import { type VerifierKey, parseVerifierKey } from '../tlog/note-key.ts';
+import { MAX_NOTE_BYTES } from '../tlog/note.ts';
 import { TlogError } from '../tlog/tlog-error.ts';
+import { isRefusal } from './segment-source.ts';
 
 /** Whose signatures count in a log. */
 export interface LogTrust {
@@ -36,8 +38,9 @@ export function logTrust(dir: string, given?: VerifierKey): LogTrust | undefined
   const refused: { file: string; message: string }[] = [];
   for (const name of epochNames(dir)) {
     try {
-      epochs.push(openEpochCertificate(readFileSync(join(dir, 'keys', name)), identity));
+      epochs.push(openEpochCertificate(textIfThere(join(dir, 'keys', name)) ?? '', identity));
     } catch (error) {
+      if (isRefusal(error)) throw error;
       refused.push({ file: `keys/${name}`, message: messageOf(error) });
     }
   }
@@ -54,7 +57,8 @@ export function ownIdentity(dir: string): VerifierKey | undefined {
 export function epochNames(dir: string): readonly string[] {
   try {
     return readdirSync(join(dir, 'keys')).filter((name) => EPOCH_NAME.test(name));
-  } catch {
+  } catch (error) {
+    if (isRefusal(error)) throw error;
     return [];
   }
 }
@@ -91,6 +95,10 @@ export function openUnder(trust: LogTrust, note: string): SealedCheckpoint {
 
 function textIfThere(path: string): string | undefined {
   try {
+    // Before it is read: what is no note may be without an end.
+    const found = statSync(path);
+    if (!found.isFile() || found.size > MAX_NOTE_BYTES)
+      throw new TlogError('malformed', `${path} is no note: it has ${found.size} bytes, or is no file`);
     return readFileSync(path, 'utf8');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;

@@ -1,7 +1,10 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { lstatSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRecord } from '../../pdp/external-json.ts';
 import { parseRecord } from '../read/decision-record.ts';
+
+/** More than a note has. */
+const MAX_BYTES = 16 * 1024;
 
 /** Erasures that were made while no process wrote the log: they wait in its inbox to be recorded. Changes nothing there. */
 export function waitingErasures(dir: string): ReadonlySet<string> {
@@ -26,7 +29,8 @@ function namesIn(inbox: string): readonly string[] {
 /** One that was taken meanwhile is in the log, or will be. */
 function noteIn(path: string): ReturnType<typeof parseRecord> {
   try {
-    return parseRecord(readFileSync(path));
+    const found = lstatSync(path);
+    return found.isFile() && found.size <= MAX_BYTES ? parseRecord(readFileSync(path)) : undefined;
   } catch {
     return undefined;
   }

@@ -207,6 +207,7 @@ describe('time and cancellation', () => {
       detail: expect.stringContaining('did not answer in the time that the check has for it') as string,
     });
     expect(trace.stage).toBe('gather');
+    expect(trace.decision.snapshot).toMatch(/^sha256:/);
     expect(records).toEqual([trace]);
   });
 

@@ -5,7 +5,10 @@ import { describe, expect, it } from 'vitest';
 import { buildEvidence } from '../../../../src/audit/export/build-evidence.ts';
 import { checkEvidence } from '../../../../src/audit/export/evidence-check.ts';
 import { EvidenceFile } from '../../../../src/audit/export/evidence-file.ts';
+import { sentencesOf } from '../../../../src/audit/export/evidence-words.ts';
+import { isDecision, parseRecord } from '../../../../src/audit/read/decision-record.ts';
 import { generateSigningKey, parseVerifierKey } from '../../../../src/audit/tlog/note-key.ts';
+import { evidenceText } from '../../../../src/cli/audit-verify-text.ts';
 import { openDecisionLog } from '../../../support/decision-log.ts';
 import { tempDir } from '../log-fixture.ts';
 import { identityFile, seal } from '../verify/sealed-log.ts';
@@ -61,6 +64,46 @@ describe('an evidence file', () => {
     expect(checkEvidence(JSON.stringify(without)).problems).toEqual([
       'the decision that it reuses is not the one in the file',
     ]);
+  });
+
+  it('says where nobody acted on the decision', async () => {
+    const { dir, first } = await decided();
+    const { decision } = EvidenceFile.parse(JSON.parse(await buildEvidence(dir, first)));
+    const record = parseRecord(decision.line);
+    if (record === undefined || !isDecision(record)) throw new Error('no decision');
+    const checkpoint = { origin: '', size: 1, root: new Uint8Array(32), time: 0, epochs: [] };
+    const words = (changes: object) =>
+      sentencesOf({ record: { ...record, ...changes }, checkpoint, erased: [] }, undefined).join('\n');
+    expect(words({})).not.toContain('nobody acted on it');
+    expect(words({ enforced: false })).toContain('nobody acted on it: it was made in observe mode');
+  });
+
+  it('does not take out policies as erased, and does not vouch for what it says was erased', async () => {
+    const { dir, vkey, first } = await decided();
+    const file = EvidenceFile.parse(JSON.parse(await buildEvidence(dir, first)));
+    const without = (isOne: (digest: string) => boolean) => {
+      const blobs = Object.entries(file.decision.blobs).map(([digest, payload]) => [
+        digest,
+        isOne(digest) ? '{"kind":"erased","erasure":"x"}' : payload,
+      ]);
+      const decision = { ...file.decision, blobs: Object.fromEntries(blobs) };
+      return checkEvidence(JSON.stringify({ ...file, decision }), vkey);
+    };
+    expect(without((digest) => digest.startsWith('sha256:')).problems.join()).toContain(
+      'is not what its digest says',
+    );
+    expect(without((digest) => !digest.startsWith('sha256:')).proves.join()).toMatch(
+      /not in the file, which says that they were erased \(that it is so, only the log can show\)/,
+    );
+  });
+
+  it('cannot write to the terminal of who checks it', async () => {
+    const { dir, first } = await decided();
+    const file = EvidenceFile.parse(JSON.parse(await buildEvidence(dir, first)));
+    const log = '\u001b[2J\nINTEGRITY:    OK\n';
+    const text = evidenceText('x.json', checkEvidence(JSON.stringify({ ...file, log })));
+    expect(text).not.toContain('\u001b');
+    expect(text.match(/^INTEGRITY:.*$/gm)).toEqual(['INTEGRITY:    FAILED']);
   });
 
   it('is worth nothing under another key, or for another decision', async () => {

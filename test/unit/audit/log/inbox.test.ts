@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -35,6 +36,15 @@ describe('the inbox of a log', () => {
     drop(dir, content);
     expect(readInbox(dir)).toEqual([]);
     expect(readdirSync(join(dir, 'inbox'))).toEqual([]);
+  });
+
+  it('is read past whatever is in it that is no file', () => {
+    const dir = tempDir();
+    leaveNote(dir, 'log_read', { verb: 'query' });
+    mkdirSync(join(dir, 'inbox', `${randomUUID()}.json`));
+    execFileSync('mkfifo', [join(dir, 'inbox', `${randomUUID()}.json`)]);
+    symlinkSync('/dev/zero', join(dir, 'inbox', `${randomUUID()}.json`));
+    expect(readInbox(dir)).toMatchObject([{ kind: 'log_read' }]);
   });
 
   it('takes no field for one of the record itself, and no value that is not plain', () => {

@@ -1,8 +1,17 @@
-import { cpSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { verifyLog } from '../../../../src/audit/verify/verify.ts';
+import { sealedLog } from '../verify/sealed-log.ts';
 import { lastSegment, line, openWriter, records, tempDir } from '../log-fixture.ts';
 
 /** A log of some decisions whose process vanished: no shutdown record, lock left behind. */
@@ -92,5 +101,38 @@ describe('opening a log after a crash', () => {
     const dir = await crashedLog(1);
     cpSync(lastSegment(dir), join(dir, 'segment-00000000000000000099.ndjson'));
     await expect(openWriter(dir)).rejects.toThrow('below its first');
+  });
+});
+
+describe('a folder that the log cannot go on in', () => {
+  it('is left as it is, to the last byte: it is evidence', async () => {
+    const { dir } = await sealedLog({ decisions: 5 });
+    const path = lastSegment(dir);
+    const bytes = readFileSync(path);
+    bytes[bytes.length - 3] = 0x21;
+    writeFileSync(path, bytes);
+    writeFileSync(join(dir, 'segment-00000000000000000099.blobs'), 'x y\n');
+    appendFileSync(join(dir, 'segment-00000000000000000000.blobs'), 'half a blob');
+    const before = readdirSync(dir).toSorted();
+    await expect(openWriter(dir)).rejects.toThrow(/some were removed/);
+    expect(readFileSync(path)).toEqual(bytes);
+    expect(readFileSync(join(dir, 'segment-00000000000000000000.blobs'), 'utf8')).toBe('half a blob');
+    expect(readdirSync(dir).toSorted()).toEqual(before);
+  });
+
+  it.each(['99999999999999999999', '00000000000000001000'])(
+    'is one with an empty segment that begins at %s, where another record is due',
+    async (digits) => {
+      const crashed = await crashedLog(3);
+      writeFileSync(join(crashed, `segment-${digits}.ndjson`), '');
+      await expect(openWriter(crashed)).rejects.toThrow(/has no record and begins at/);
+    },
+  );
+
+  it('is not one whose last segment was begun and never got a record', async () => {
+    const crashed = await crashedLog(3);
+    writeFileSync(join(crashed, 'segment-00000000000000000004.ndjson'), '');
+    const writer = await openWriter(crashed);
+    expect(writer.nextIndex).toBe(5);
   });
 });

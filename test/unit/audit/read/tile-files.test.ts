@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { tileFiles } from '../../../../src/audit/read/tile-files.ts';
 import { HASH_BYTES } from '../../../../src/audit/tlog/hash.ts';
+import { TlogError } from '../../../../src/audit/tlog/tlog-error.ts';
 import { tilePath } from '../../../../src/audit/tlog/tiles.ts';
 import { tempDir } from '../log-fixture.ts';
 
@@ -40,9 +41,17 @@ describe('the tiles of a log folder', () => {
     expect(tileFiles(join(dir, 'nowhere'))(0, 0, 1)).toBeUndefined();
   });
 
+  it.each([-32, -1, 1, 32])('are refused where they have %s bytes more than their name says', (more) => {
+    const dir = tempDir();
+    write(dir, 0, 0, 9);
+    writeFileSync(join(dir, tilePath(0, 0, 9)), Buffer.alloc(9 * HASH_BYTES + more));
+    expect(() => tileFiles(dir)(0, 0, 9)).toThrow(TlogError);
+    expect(() => tileFiles(dir)(0, 0, 4)).toThrow(/tile\/0\/000.p\/9 has/);
+  });
+
   it('are not absent where they cannot be read', () => {
     const dir = tempDir();
     mkdirSync(join(dir, 'tile/0/000'), { recursive: true });
-    expect(() => tileFiles(dir)(0, 0, 256)).toThrow(/EISDIR/);
+    expect(() => tileFiles(dir)(0, 0, 256)).toThrow(/tile\/0\/000/);
   });
 });

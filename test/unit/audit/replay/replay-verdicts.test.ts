@@ -1,10 +1,12 @@
-import { appendFileSync, readdirSync, rmSync } from 'node:fs';
+import { appendFileSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Ask, openDecisionLog } from '../../../support/decision-log.ts';
 import { type Loose, changeBlobs, changeDecisions, decisionsIn, logFolder, replay } from './fixture.ts';
 
 const ALICE: Ask = { user: 'alice' };
+
+const NOBODY_ASKED: Loose = { decision: 'DENY', policies: [] };
 
 /** A log of one decision, whose question is in its record. */
 async function oneDecision(dir: string, ask: Ask = ALICE): Promise<void> {
@@ -43,6 +45,22 @@ describe('a record that was changed', () => {
     ['stage', { stage: 'nowhere' }],
     ['decision', { reason: 'deadline_exceeded' }],
     ['reason', { stage: 'gather', reason: 'because', decision: 'DENY' }],
+    ['message', { message: 'another' }, { user: 'alice', path: '/reports/hold/1' }],
+    ['message', { message: undefined }, { user: 'alice', path: '/reports/hold/1' }],
+    ['message', { message: 'on legal hold' }],
+    ['cause', { cause: 'expired' }],
+    ['evidence', { evidence: 'sha256:x' }],
+    ['accepts_tokens', { accepts_tokens: true }],
+    ['principal', { user: 'demo/carol' }],
+    ['action', { method: 'POST' }],
+    ['resource', { path: '/public/1' }],
+    ['resource', { destination_identity: { spiffe_id: 'spiffe://prod.example/other' } }],
+    // What never needs Cedar to be asked is no way around it.
+    ['stage', { ...NOBODY_ASKED, stage: 'bind', reason: 'no_permit', http_status: 403 }],
+    ['stage', { ...NOBODY_ASKED, stage: 'authenticate', reason: 'token_expired', http_status: 401 }],
+    ['stage', { ...NOBODY_ASKED, stage: 'evaluate', reason: 'token_expired', http_status: 401 }],
+    ['stage', { ...NOBODY_ASKED, stage: 'decode', reason: 'overloaded', http_status: 503 }],
+    ['stage', { ...NOBODY_ASKED, stage: 'bind', reason: 'engine_fault', http_status: 503 }],
   ];
 
   it.each(mismatches)('is a mismatch of %s: %j', async (field, change, ask) => {
@@ -118,9 +136,34 @@ describe('a refusal before policies were asked', () => {
     ['http_status', { reason: 'overloaded' }],
     ['stage', { reason: 'policy_forbids' }],
     ['stage', { reason: 'no_permit' }],
+    ['stage', { reason: 'token_expired', http_status: 401 }],
+    ['stage', { stage: 'evaluate' }],
+    ['cause', { cause: 'expired' }],
+    ['message', { message: 'go away' }],
   ] as const)('is a mismatch of %s where the table says otherwise: %j', async (field, change) => {
     const { mismatches: found } = await changed(change, BAD);
     expect(found.map(({ verdict }) => [verdict.by, verdict.field])).toEqual([['stage_result', field]]);
+  });
+});
+
+describe('a line that can be read in two ways', () => {
+  async function rewritten(change: (line: string) => string) {
+    using folder = logFolder();
+    await oneDecision(folder.dir);
+    const segment = readdirSync(folder.dir).find((name) => name.endsWith('.ndjson')) ?? '';
+    const path = join(folder.dir, segment);
+    const lines = readFileSync(path, 'utf8').split('\n');
+    writeFileSync(path, lines.map((line) => (line.includes('"decision"') ? change(line) : line)).join('\n'));
+    return await replay(folder.dir);
+  }
+
+  it.each([
+    ['a member twice', (line: string) => line.replace('"decision":', '"decision":"DENY","decision":')],
+    ['its kind twice', (line: string) => line.replace(/\}$/, ',"kind":"heartbeat"}')],
+    ['the kind of a record about the log', (line: string) => line.replace('"decision"', '"heartbeat"')],
+    ['spaces', (line: string) => line.replace(':', ': ')],
+  ])('is no record: %s', async (_name, change) => {
+    expect(await rewritten(change)).toMatchObject({ match: 0, mismatch: 0, why: { malformed: 1 } });
   });
 });
 
@@ -226,6 +269,15 @@ describe('a reused answer', () => {
     ['http_status', { http_status: 401 }],
     ['snapshot', { snapshot: 'sha256:other' }],
     ['principal', { principal: 'x', action: 'y', resource: 'z' }],
+    ['principal', { user: 'demo/carol' }],
+    ['action', { method: 'HEAD' }],
+    ['resource', { path: '/reports/q2' }],
+    ['principal', { binding: 'reports' }],
+    ['principal', { method: undefined }],
+    ['engine', { engine: 'cedar/1' }],
+    ['context', { context: {} }],
+    ['explained', { explained: true, enforced: false }],
+    ['accepts_tokens', { accepts_tokens: false }],
   ] as const)('is a mismatch where its %s was changed', async (field, change) => {
     const { mismatches: found, match } = await withHit((record, at) =>
       at === 1 ? { ...record, ...change } : record,
@@ -239,6 +291,26 @@ describe('a reused answer', () => {
       at === 0 ? { ...record, principal: 'ZeroTrust::User::"demo/carol"' } : record,
     );
     expect(found).toMatchObject({ match: 0, mismatch: 2 });
+  });
+
+  it('is a mismatch where what it names was decided later, or is itself', async () => {
+    using folder = logFolder();
+    {
+      await using log = await openDecisionLog(folder.dir);
+      await log.ask({ user: 'alice', path: '/reports/q2' });
+      await log.ask(ALICE);
+      await log.ask(ALICE);
+    }
+    const [, origin, hit] = decisionsIn(folder.dir);
+    for (const of of [hit?.['decision_id'], origin?.['decision_id']]) {
+      changeDecisions(folder.dir, (record, at) =>
+        at === 0 ? { ...hit, index: record['index'], cache: { hit: true, of } } : record,
+      );
+      expect((await replay(folder.dir)).mismatches[0]?.verdict).toMatchObject({
+        by: 'reuse',
+        field: 'cache',
+      });
+    }
   });
 
   it('is right where only the outcome of its origin was changed', async () => {
@@ -263,10 +335,16 @@ describe('a reused answer', () => {
   });
 
   it('cannot be replayed where what it names is a reused answer itself', async () => {
-    const { why } = await withHit((record, at) =>
-      at === 1 ? { ...record, cache: { hit: true, of: record['decision_id'] } } : record,
+    using folder = logFolder();
+    {
+      await using log = await openDecisionLog(folder.dir);
+      for (let i = 0; i < 3; i++) await log.ask(ALICE);
+    }
+    const second = decisionsIn(folder.dir)[1]?.['decision_id'];
+    changeDecisions(folder.dir, (record, at) =>
+      at === 2 ? { ...record, cache: { hit: true, of: second } } : record,
     );
-    expect(why).toMatchObject({ inputs_missing: 1 });
+    expect(await replay(folder.dir)).toMatchObject({ match: 2, why: { inputs_missing: 1 } });
   });
 
   it('cannot be replayed where the facts of its origin were erased', async () => {
@@ -290,6 +368,8 @@ describe('what the engine refused', () => {
       reason: 'attribute_refused',
       policies: [],
       http_status: 403,
+      // There was no answer that could have come from the cache.
+      cache: undefined,
     }));
     for (const memo of [true, false])
       expect(await replay(folder.dir, { memo })).toMatchObject({ match: 1, by: { cedar: 1 } });
@@ -297,7 +377,12 @@ describe('what the engine refused', () => {
 
   it('is a mismatch where it is not', async () => {
     const refused = { decision: 'DENY', reason: 'attribute_refused', policies: [], http_status: 403 };
-    expect(await changed(refused)).toMatchObject({ mismatch: 1 });
+    expect(await changed({ ...refused, cache: undefined })).toMatchObject({ mismatch: 1 });
+  });
+
+  it('is no question to ask again where the engine had answered, and the answer could not be told', async () => {
+    const refused = { decision: 'DENY', reason: 'attribute_refused', policies: [], http_status: 403 };
+    expect(await changed(refused)).toMatchObject({ match: 1, by: { stage_result: 1 } });
   });
 });
 

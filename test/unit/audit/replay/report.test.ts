@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { replayText } from '../../../../src/audit/replay/report-text.ts';
 import { percentText, verdictSentence } from '../../../../src/audit/replay/report-words.ts';
 import { addTally, count, emptyTally } from '../../../../src/audit/replay/tally.ts';
 import { addSpan, addTimeline, emptyTimeline } from '../../../../src/audit/replay/timeline.ts';
@@ -103,6 +104,22 @@ describe('words', () => {
       text: '1 of 2 replayed decisions come out otherwise than recorded.',
       tone: 'bad',
     });
+  });
+
+  it('never steer the terminal, whatever a changed record holds', () => {
+    const tally = emptyTally();
+    const forged = '\u001B]0;owned\u0007\nMATCH 7';
+    const record = { index: 1, decision_id: forged, timestamp: forged };
+    count(tally, record, {
+      verdict: 'MISMATCH',
+      by: 'cedar',
+      field: 'reason',
+      recorded: forged,
+      replayed: 'x',
+    });
+    const text = replayText('log', { tally, segments: 1, durationMs: 1, jobs: 1 });
+    expect(text).not.toContain('\u001B');
+    expect(text).not.toMatch(/^MATCH 7/m);
   });
 
   it('set thousands apart', () => {

@@ -8,7 +8,7 @@ import { statusTable } from '../../../../src/audit/replay/status-table.ts';
 import { engineName } from '../../../../src/pdp/cedar.ts';
 import { type DecisionLog, openDecisionLog } from '../../../support/decision-log.ts';
 import { eventually } from '../../../support/eventually.ts';
-import { type Loose, decisionsIn, logFolder } from './fixture.ts';
+import { type Loose, changeBlobs, decisionsIn, logFolder } from './fixture.ts';
 
 function settings(dir: string, changes: Partial<SelfReplaySettings> = {}): SelfReplaySettings {
   const data = { dir, status: statusTable(httpStatusOf), engine: engineName() };
@@ -49,7 +49,7 @@ describe('self-replay', () => {
     for (let i = 0; i < 5; i++) await log.ask({ user: 'alice' });
     await eventually('five are replayed', () => self.figures.match === 5 || undefined);
     await eventually('a record of it', () => recordsOf(folder.dir, 'replay_run')[0]);
-    expect(self.figures).toEqual({ match: 5, mismatch: 0, notReplayable: 0, failed: 0 });
+    expect(self.figures).toEqual({ match: 5, mismatch: 0, notReplayable: 0, damaged: 0, failed: 0 });
     expect(self.warnings()).toEqual([]);
     expect(errors).toEqual([]);
     const runs = recordsOf(folder.dir, 'replay_run');
@@ -113,6 +113,33 @@ describe('self-replay', () => {
     expect(errors).toEqual([]);
   });
 
+  it('raises the alarm too where what a decision needs is not in the pack as it was written', async () => {
+    using folder = logFolder();
+    await using log = await openDecisionLog(folder.dir);
+    const { log: logger, errors } = listening();
+    await log.ask({ user: 'bob' });
+    changeBlobs(folder.dir, 'entity', (digest, payload) => `${digest} ${payload.replace('bob', 'eve')}`);
+    using soon = new SelfReplay({ settings: settings(folder.dir), writer: log.writer, log: logger });
+    await log.ask({ user: 'bob', path: '/reports/q2' });
+    await eventually('it is counted', () => soon.figures.notReplayable === 1 || undefined);
+    const id = decisionsIn(folder.dir)[1]?.['decision_id'];
+    expect(soon.figures).toMatchObject({ match: 0, mismatch: 0, damaged: 1 });
+    expect(errors).toEqual([expect.objectContaining({ decision_id: id, why: 'blob_changed' })]);
+    expect(soon.warnings()).toEqual([expect.stringContaining(`decision ${String(id)}, blob_changed`)]);
+  });
+
+  it('does not remember what a reused answer came from: that is read again', async () => {
+    using folder = logFolder();
+    await using log = await openDecisionLog(folder.dir);
+    using self = new SelfReplay({ settings: settings(folder.dir), writer: log.writer, log: listening().log });
+    await log.ask({ user: 'bob' });
+    await eventually('it comes out the same', () => self.figures.match === 1 || undefined);
+    changeBlobs(folder.dir, 'entity', (digest, payload) => `${digest} ${payload.replace('bob', 'eve')}`);
+    await log.ask({ user: 'bob' });
+    await eventually('it does not', () => self.figures.notReplayable === 1 || undefined);
+    expect(self.figures).toMatchObject({ match: 1, damaged: 1 });
+  });
+
   it('says that it cannot where the log is gone, and goes on when it is back', async () => {
     using folder = logFolder();
     await using log = await openDecisionLog(folder.dir);
@@ -131,7 +158,7 @@ describe('self-replay', () => {
     await eventually('it works', () => self.figures.match > 0 || undefined);
     self[Symbol.dispose]();
     await log.ask({ user: 'alice' });
-    expect(self.figures).toEqual({ match: 1, mismatch: 0, notReplayable: 0, failed: 0 });
+    expect(self.figures).toEqual({ match: 1, mismatch: 0, notReplayable: 0, damaged: 0, failed: 0 });
   });
 });
 

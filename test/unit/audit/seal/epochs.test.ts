@@ -7,6 +7,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { generateKeyPairSync } from 'node:crypto';
@@ -92,6 +93,18 @@ describe('keys that sign', () => {
     await log.seal();
     await log.seal();
     expect(rotations(log)).toMatchObject([{ epoch: 1 }]);
+  });
+
+  it('are erased where they are, and never what a link of such a name leads to', async () => {
+    const log = await open();
+    await log.seal();
+    const elsewhere = join(tempDir(), 'precious');
+    writeFileSync(elsewhere, 'not to be written over');
+    symlinkSync(elsewhere, join(log.dir, 'keys', 'epoch-7.pem'));
+    log.restart();
+    await log.seal();
+    expect(privateKeys(log)).toEqual(['epoch-1.pem']);
+    expect(readFileSync(elsewhere, 'utf8')).toBe('not to be written over');
   });
 
   it('outlive a restart within their epoch', async () => {

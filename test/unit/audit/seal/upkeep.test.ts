@@ -6,7 +6,8 @@ import { readLines } from '../../../../src/audit/read/line-reader.ts';
 import { tileFiles } from '../../../../src/audit/read/tile-files.ts';
 import { compressFile } from '../../../../src/audit/seal/compress-file.ts';
 import { prepareIdentity } from '../../../../src/audit/seal/log-identity.ts';
-import { NODE_SEAL_FS } from '../../../../src/audit/seal/seal-fs.ts';
+import { nextPruning, prune } from '../../../../src/audit/seal/retention.ts';
+import { NODE_SEAL_FS, type SealFs } from '../../../../src/audit/seal/seal-fs.ts';
 import type { SealSettings } from '../../../../src/audit/seal/seal-messages.ts';
 import { verifyLog } from '../../../../src/audit/verify/verify.ts';
 import { CompactRange } from '../../../../src/audit/tlog/compact-range.ts';
@@ -219,6 +220,33 @@ describe('retention', () => {
     await log.append(400);
     await log.seal();
     expect(log.loop.status()).toMatchObject({ sealing: true, problems: [], size: log.writer.nextIndex });
+  });
+
+  it('removes lines before the tiles below them, and what a crash in between has left goes with the next time', async () => {
+    const log = await openFive({});
+    await log.seal();
+    const gone: string[] = [];
+    const fs: SealFs = {
+      ...NODE_SEAL_FS,
+      remove: (path) => {
+        gone.push(path);
+        if (path.includes('tile')) throw new Error('killed');
+        NODE_SEAL_FS.remove(path);
+      },
+    };
+    const plan = (maxBytes: number) => {
+      const { nextIndex, segment } = log.writer.committed.read();
+      const progress = { sealed: nextIndex, keepFrom: nextIndex, open: segment, now: 0 };
+      const pruning = nextPruning(log.dir, { maxBytes }, progress);
+      if (pruning === undefined) throw new Error('nothing to prune');
+      return pruning;
+    };
+    const bytes = linesOf(log.dir).reduce((sum, line) => sum + line.length + 1, 0);
+    expect(() => prune(log.dir, plan(bytes * 0.7), fs)).toThrow('killed');
+    expect(gone.slice(0, 2).every((path) => path.endsWith('.ndjson'))).toBe(true);
+    expect(existsSync(join(log.dir, 'tile/0/000'))).toBe(true);
+    prune(log.dir, plan(bytes * 0.3), NODE_SEAL_FS);
+    expect(readdirSync(join(log.dir, 'tile/0')).filter((name) => name < '003')).toEqual([]);
   });
 
   it('never removes the segment in use', async () => {

@@ -104,7 +104,9 @@ describe('what the lines of a log refer to', () => {
     );
 
   it('may be erased where the log says so, and only then', async () => {
-    const dir = await decisions((log) => log.writer.appendControl('erased', { erasure, subject: 'p:1' }));
+    const dir = await decisions((log) =>
+      log.writer.appendControl('erased', { erasure, subject: 'p:1', blobs: 2 }),
+    );
     erase(dir);
     expect(await verifyLog(dir)).toMatchObject({ integrity: 'ok', completeness: 'ok', problems: [] });
     const other = await decisions();
@@ -114,7 +116,44 @@ describe('what the lines of a log refer to', () => {
     ]);
     leaveNote(other, 'erased', { erasure });
     expect(await problems(other)).toEqual([
-      ['integrity', 'note', `the erasure ${erasure} waits to be recorded`],
+      [
+        'integrity',
+        'unchecked',
+        `the erasure ${erasure} waits to be recorded and signed: until then nobody vouches for it`,
+      ],
+    ]);
+    expect(await verifyLog(other)).toMatchObject({ integrity: 'not_checked', completeness: 'ok' });
+  });
+
+  it('may not be erased in the name of an erasure that says it erased less', async () => {
+    const dir = await decisions((log) => log.writer.appendControl('erased', { erasure, blobs: 1 }));
+    erase(dir);
+    expect((await problems(dir)).map(([, severity, message]) => [severity, message])).toEqual([
+      ['failed', `2 blobs were erased where the log says 1 (erasure ${erasure})`],
+    ]);
+  });
+
+  it('is noted where an erasure was begun and never said how much it was', async () => {
+    const dir = await decisions((log) => log.writer.appendControl('erased', { erasure, state: 'begun' }));
+    erase(dir);
+    expect((await problems(dir)).map(([, severity]) => severity)).toEqual(['note']);
+  });
+
+  it('fails integrity where a policy set was erased, whatever the log says', async () => {
+    const dir = await decisions((log) => log.writer.appendControl('erased', { erasure, blobs: 9 }));
+    change(dir, (lines) =>
+      lines.map((line) =>
+        line.startsWith('sha256:')
+          ? `${line.split(' ', 1)[0]} {"kind":"erased","erasure":"${erasure}"}`
+          : line,
+      ),
+    );
+    expect(
+      (await problems(dir)).map(([question, severity, message]) => [question, severity, message]),
+    ).toContainEqual([
+      'integrity',
+      'failed',
+      expect.stringContaining('a policy set was erased: that never happens'),
     ]);
   });
 });

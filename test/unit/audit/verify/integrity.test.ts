@@ -54,6 +54,9 @@ describe('the integrity of a log', () => {
     });
     const other = generateSigningKey('example.com/pdp/test');
     expect(await failures(dir, { identity: other })).toEqual([
+      expect.stringMatching(
+        /^keys\/identity.vkey: the key that you gave \(--vkey\) is not the key of this log: you gave .*, and the folder has .*/,
+      ),
       'keys/epoch-1.note: the certificate of an epoch key: the note has no signature of a trusted key',
       'checkpoint: the identity key vouches for none of the keys that sign checkpoints',
     ]);
