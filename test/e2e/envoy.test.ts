@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AccessLogEntry } from '../support/envoy.ts';
 import { eventually } from '../support/eventually.ts';
+import { filesIn } from '../support/files-in.ts';
 import { type Mesh, type MeshAnswer, type MeshRequest, startMesh } from '../support/mesh.ts';
 import { findEnvoy } from '../support/parts.ts';
 import { type DecisionRecord, PDP_MAIN } from '../support/pdp-process.ts';
@@ -341,12 +342,7 @@ describe.skipIf(findEnvoy() === undefined)('behind a real Envoy', () => {
     });
 
     test('no token, no query string and no forged value is in any log', async () => {
-      const files = (await readdir(mesh.pdp.auditDir, { recursive: true, withFileTypes: true })).filter((f) =>
-        f.isFile(),
-      );
-      const audit = await Promise.all(
-        files.map((file) => readFile(join(file.parentPath, file.name), 'latin1')),
-      );
+      const audit = (await filesIn(mesh.pdp.auditDir)).map(({ bytes }) => bytes.toString('latin1'));
       const ours = [mesh.pdp.output(), ...audit].join('\n');
       const theirs = JSON.stringify(await mesh.envoy.accessLog(sent));
       expect(tokens.length).toBeGreaterThan(5);

@@ -27,7 +27,9 @@ async function served(request: BypassRequest): Promise<object> {
 async function denied(request: BypassRequest, ...reasons: readonly string[]): Promise<object> {
   const outcome = await proxy.ask(request);
   expectEnded(outcome, ...reasons);
-  expect(outcome.record, 'the PDP was asked').toBeDefined();
+  // Envoy tells why it answered by itself.
+  const log = outcome.record ? [] : await proxy.mesh.envoy.accessLog(1);
+  expect(outcome.record, `the PDP was asked: ${JSON.stringify(log.at(-1))}`).toBeDefined();
   return outcome.record ?? {};
 }
 

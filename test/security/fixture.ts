@@ -162,7 +162,7 @@ export async function startBench(overrides: Readonly<Record<string, unknown>> = 
 }
 
 async function onlyRecordOf(auditDir: string, decisionId: unknown): Promise<LogRecord> {
-  const files = (await readdir(auditDir, { recursive: true })).filter((name) => name.endsWith('.ndjson'));
+  const files = (await readdir(auditDir)).filter((name) => name.endsWith('.ndjson'));
   const texts = await Promise.all(files.map((name) => readFile(join(auditDir, name), 'utf8')));
   const lines = texts.flatMap((text) => text.split('\n')).filter((line) => line.includes(String(decisionId)));
   expect(lines, `records of decision ${String(decisionId)}`).toHaveLength(1);

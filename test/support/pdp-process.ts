@@ -196,7 +196,11 @@ async function untilReady(child: ChildProcess, opsPort: number, output: () => st
 
 /** All decision records in a log folder so far, segments in order of their names. */
 export async function readRecords(auditDir: string): Promise<DecisionRecord[]> {
-  const entries = await readdir(auditDir, { recursive: true }).catch(() => []);
+  const entries = await readdir(auditDir).catch((error: unknown) => {
+    // It has not begun yet; any other failure would look like records that are gone.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return [];
+  });
   const files = entries.filter((name) => name.endsWith('.ndjson')).toSorted();
   const texts = await Promise.all(files.map((name) => readFile(join(auditDir, name), 'utf8')));
   // The last piece of a file is a line that is still being written, or nothing.

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { loadDecisionServiceTypes } from '../../../src/api/protos.ts';
 import { runPdp } from '../../support/app.ts';
 import { eventually } from '../../support/eventually.ts';
+import { filesIn } from '../../support/files-in.ts';
 import { type PdpProcess, startPdp } from '../../support/pdp-process.ts';
 import { DASHBOARD_APP, EXT_AUTHZ_TYPES, REPORTS_API, checkRequestBytes } from '../../support/requests.ts';
 import { createTestIssuer } from '../../support/tokens.ts';
@@ -44,13 +45,11 @@ async function receiver(answer: object) {
 
 /** Every file of the log, decompressed, by name. */
 async function logFiles(dir: string): Promise<Record<string, string>> {
-  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile());
-  const texts = files.map(async (entry) => {
-    const bytes = await readFile(join(entry.parentPath, entry.name));
-    return [entry.name, (entry.name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('latin1')] as const;
-  });
-  return Object.fromEntries(await Promise.all(texts));
+  const texts = (await filesIn(dir)).map(
+    ({ name, bytes }) =>
+      [name, (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('latin1')] as const,
+  );
+  return Object.fromEntries(texts);
 }
 
 /** Expects neither marked text nor any part of a token in any place. */

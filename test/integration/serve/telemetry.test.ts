@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { type PdpProcess, startPdp } from '../../support/pdp-process.ts';
 import { DASHBOARD_APP, REPORTS_API, checkRequestBytes } from '../../support/requests.ts';
 import { createConfigFolder } from '../../support/app.ts';
+import { filesIn } from '../../support/files-in.ts';
 import { createTestCa } from '../../support/test-ca.ts';
 import { createTestIssuer } from '../../support/tokens.ts';
 import { connect } from '../../unit/api/grpc-client.ts';
@@ -193,11 +194,7 @@ test('no secret of a request reaches a record, a log line, a metric, a trace or 
 
 /** Every file of the audit log. */
 async function auditLog({ auditDir }: PdpProcess): Promise<string> {
-  const entries = await readdir(auditDir, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile());
-  return (await Promise.all(files.map((entry) => readFile(join(entry.parentPath, entry.name), 'utf8')))).join(
-    '\n',
-  );
+  return (await filesIn(auditDir)).map(({ bytes }) => bytes.toString()).join('\n');
 }
 
 /** Expects no marked text, and no part of a token, in any place. */
