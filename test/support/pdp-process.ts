@@ -197,8 +197,8 @@ async function untilReady(child: ChildProcess, opsPort: number, output: () => st
 /** All decision records in a log folder so far, segments in order of their names. */
 export async function readRecords(auditDir: string): Promise<DecisionRecord[]> {
   const entries = await readdir(auditDir).catch((error: unknown) => {
-    // It has not begun yet; any other failure would look like records that are gone.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    // There is no folder (yet), or something else is in its place; any other failure would look like records that are gone.
+    if (!['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     return [];
   });
   const files = entries.filter((name) => name.endsWith('.ndjson')).toSorted();

@@ -431,8 +431,14 @@ async function stageAudit(ground: Ground, { configured }: Row): Promise<Stage> {
     faults: {
       // The open segment is still written to; the next one cannot be made.
       'a file is in the place of the folder, and a new segment is due': async () => {
-        await rm(dir, { recursive: true });
-        await writeFile(dir, '');
+        // The thread that seals makes its folders again where it comes first.
+        await eventually('the file is in its place', async () => {
+          await rm(dir, { recursive: true, maxRetries: 20, retryDelay: 20 });
+          return writeFile(dir, '').then(
+            () => true,
+            () => undefined,
+          );
+        });
       },
     },
     [Symbol.asyncDispose]: async () => undefined,

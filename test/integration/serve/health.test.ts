@@ -44,7 +44,8 @@ test('a decision log that breaks denies, and turns readiness and health watchers
   using client = connect(`127.0.0.1:${pdp.grpcPort}`);
   const seen = watch(client);
   await eventually('serving', () => (seen.at(-1) === SERVING ? true : undefined));
-  await rm(auditDir, { recursive: true });
+  // The thread that seals may make a file meanwhile.
+  await rm(auditDir, { recursive: true, maxRetries: 20, retryDelay: 20 });
   // The open segment is still written to; the next one cannot be made.
   const denied = await eventually('a deny', async () => {
     const answer = await client.check(checkRequestBytes());
