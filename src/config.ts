@@ -56,7 +56,10 @@ const Decision = z.strictObject({
         .int()
         .min(1024)
         .default(64 * 1024 * 1024)
-        .meta({ description: 'Bound on the decision cache, in bytes.' }),
+        .meta({
+          description:
+            'Bound on the decision cache, in bytes. Recent answers, which are found by the bytes of the question, take as much again.',
+        }),
       max_age_ms: ms(60_000, 'Ceiling on the life of a cached decision; 0 turns the cache off.'),
     })
     .prefault({}),

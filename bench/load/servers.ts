@@ -115,7 +115,7 @@ export async function startPdp({
   return serverProcess(child, port);
 }
 
-function pdpConfig(folder: string, port: number, opsPort: number, policySet?: string): object {
+export function pdpConfig(folder: string, port: number, opsPort: number, policySet?: string): object {
   const finance = join(ROOT, 'policies/finance-dashboard');
   return {
     grpc: { address: `127.0.0.1:${port}`, plaintext: true },

@@ -1,4 +1,6 @@
+import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import type { Pep } from '../pdp/access-request.ts';
 import { type Refusal, refuse } from '../pdp/decision.ts';
@@ -37,6 +39,41 @@ export function callerOn(socket: Socket, plaintext: boolean, list: CallerList, n
   const address = `${socket.remoteAddress}:${socket.remotePort}`;
   if (plaintext) return { pep: { address } };
   const peer = peerOfSocket(socket);
+  return verifiedCaller(address, peer && list === 'own' ? { ...peer, allowed: true } : peer, now);
+}
+
+/** A connection as calls on it need to know it. */
+export interface Connection {
+  /** `address:port` at the other end. */
+  readonly address: string;
+  /** Absent where none was verified. */
+  readonly peer: TlsPeer | undefined;
+}
+
+const CONNECTIONS = new WeakMap<Http2Session, Connection>();
+
+/** The connection of an HTTP/2 session; worked out once, while the session is open. */
+export function connectionOf(session: Http2Session): Connection {
+  let connection = CONNECTIONS.get(session);
+  if (!connection) {
+    const { remoteAddress, remotePort } = session.socket;
+    const certificate = (session.socket as Partial<TLSSocket>).getPeerCertificate?.();
+    // As grpc-js says it.
+    const address = remotePort ? `${remoteAddress}:${remotePort}` : (remoteAddress ?? 'unknown');
+    connection = { address, peer: peerOfCertificate(certificate) };
+    CONNECTIONS.set(session, connection);
+  }
+  return connection;
+}
+
+/** As {@link callerOf}, by the connection of the call. */
+export function callerOfConnection(
+  { address, peer }: Connection,
+  plaintext: boolean,
+  list: CallerList,
+  now: number,
+): Caller {
+  if (plaintext) return { pep: { address } };
   return verifiedCaller(address, peer && list === 'own' ? { ...peer, allowed: true } : peer, now);
 }
 

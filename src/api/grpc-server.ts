@@ -6,6 +6,7 @@ import { DECISION_SERVICE } from './decision-service/definition.ts';
 import type { DecisionService } from './decision-service/service.ts';
 import { type ExtAuthzService, EXT_AUTHZ_SERVICE } from './ext-authz/service.ts';
 import { loadPackageDefinition } from './protos.ts';
+import { UnaryStreams } from './ext-authz/unary-streams.ts';
 import { type TlsListener, type TlsSettings, startTlsListener } from './tls/tls-listener.ts';
 import { interceptUnheard } from './unheard-calls.ts';
 
@@ -66,7 +67,8 @@ export async function startGrpcServer(
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, 'NOT_SERVING'])));
   health.addToServer(server);
   new ReflectionService(loadPackageDefinition()).addToServer(server);
-  const { address, listener } = await bind(server, options);
+  const checks = new UnaryStreams(service.unary);
+  const { address, listener } = await bind(server, options, () => checks.take(server));
   return {
     address,
     setServing(serving) {
@@ -85,11 +87,17 @@ export async function startGrpcServer(
 async function bind(
   server: Server,
   { address, tls }: GrpcServerOptions,
+  onListening: () => void,
 ): Promise<{ readonly address: string; readonly listener?: TlsListener }> {
-  if (!tls) return { address: await bindPlaintext(server, address) };
+  if (!tls) {
+    const bound = await bindPlaintext(server, address);
+    onListening();
+    return { address: bound };
+  }
   const accept = (socket: TLSSocket) => {
     // One injector for each connection: it is how a single one can be told to go away.
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    onListening();
     socket.once('close', () => injector.destroy());
     injector.injectConnection(socket);
     return { retire: (graceMs: number) => injector.drain(graceMs) };

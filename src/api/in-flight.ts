@@ -2,6 +2,8 @@
 export class InFlight {
   readonly max: number;
   #count = 0;
+  /** What each call is counted by; one for all, for they are many. */
+  readonly #call: Disposable = { [Symbol.dispose]: () => void (this.#count -= 1) };
 
   constructor(max: number) {
     this.max = max;
@@ -17,9 +19,9 @@ export class InFlight {
     return this.#count > this.max;
   }
 
-  /** Counts a call until what it returns is disposed. */
+  /** Counts a call until what it returns is disposed, which is to be done once. */
   enter(): Disposable {
     this.#count += 1;
-    return { [Symbol.dispose]: () => void (this.#count -= 1) };
+    return this.#call;
   }
 }

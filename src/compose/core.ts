@@ -1,3 +1,4 @@
+import { INCIDENTAL_HEADERS } from '../api/ext-authz/incidental-headers.ts';
 import type { ApplicationAuthenticator } from '../api/question/access.ts';
 import { createApplicationAuthenticator } from '../pip/token/application-token.ts';
 import { type PolicyEvents, openPolicies } from './policies.ts';
@@ -13,6 +14,7 @@ import { ensureDemoIssuer } from '../demo-issuer.ts';
 import { createDecisionCache } from '../pdp/decision-cache.ts';
 import { type DecisionPoint, type DecisionPointParts, createDecisionPoint } from '../pdp/decide.ts';
 import type { Log } from '../pdp/log.ts';
+import { RecentAnswers } from '../pdp/recent-answers.ts';
 import { NO_REVOCATIONS } from '../pdp/no-revocations.ts';
 import type { PolicySlots } from '../pdp/policy-slots.ts';
 import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
@@ -121,7 +123,11 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
   if (shadow) stack.use(shadow);
   const owned = stack.move();
   return {
-    decisionPoint: createDecisionPoint({ ...deciding, observer: observerOf(parts.observer, shadow) }),
+    decisionPoint: createDecisionPoint({
+      ...deciding,
+      observer: observerOf(parts.observer, shadow),
+      recentAnswers: recentAnswersOf(config, policies, shadow),
+    }),
     unrecorded: createDecisionPoint({ ...deciding, ...UNRECORDED }),
     policies,
     ...(shadow && { shadow }),
@@ -137,6 +143,17 @@ export async function composeCore(config: Config, parts: CoreParts): Promise<Cor
     revocations,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** They take as much again as the evaluations may; without a cache there is nothing that could be remembered. */
+function recentAnswersOf(
+  { decision }: Config,
+  { candidate }: PolicySlots,
+  shadow: Shadow | undefined,
+): RecentAnswers {
+  const { max_bytes: maxBytes, max_age_ms: maxAgeMs } = decision.cache;
+  const shadowed = () => shadow && candidate.current()?.bindings.headers;
+  return new RecentAnswers(maxAgeMs > 0 ? maxBytes : 0, INCIDENTAL_HEADERS, shadowed);
 }
 
 /** What is fetched once is used only as long as we hear of changes in time. */

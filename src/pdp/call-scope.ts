@@ -20,7 +20,7 @@ export class CallScope implements Disposable {
   #factsTimer: NodeJS.Timeout | undefined;
   #asker: Asker | undefined;
   #factsExpired = false;
-  readonly #parts = new Set<CallScope>();
+  #parts: Set<CallScope> | undefined;
   #whole: CallScope | undefined;
   #cancelled = false;
   #ended = false;
@@ -40,7 +40,7 @@ export class CallScope implements Disposable {
     this.#cancelled = true;
     this.#controller?.abort(new Error('cancelled'));
     this.#facts?.abort(new Error('cancelled'));
-    for (const part of this.#parts) part.cancel();
+    for (const part of this.#parts ?? []) part.cancel();
   }
 
   /** The scope of one question out of many that are asked by this call: it ends with the call, and has its own time for facts. */
@@ -48,7 +48,7 @@ export class CallScope implements Disposable {
     const part = new CallScope(this.#clock, this.#deadline - this.#clock.monotonic());
     if (this.#cancelled) part.cancel();
     part.#whole = this;
-    this.#parts.add(part);
+    (this.#parts ??= new Set()).add(part);
     return part;
   }
 
@@ -82,12 +82,7 @@ export class CallScope implements Disposable {
 
   /** Who waits for facts: until so long before the deadline that what it means that there are none can still be done. */
   get facts(): Asker {
-    const signalOf = (): AbortSignal => this.#factsSignal();
-    return (this.#asker ??= {
-      get signal() {
-        return signalOf();
-      },
-    });
+    return (this.#asker ??= new FactsAsker(() => this.#factsSignal()));
   }
 
   #factsSignal(): AbortSignal {
@@ -107,8 +102,21 @@ export class CallScope implements Disposable {
 
   [Symbol.dispose](): void {
     this.#ended = true;
-    if (this.#whole) this.#whole.#parts.delete(this);
+    if (this.#whole) this.#whole.#parts?.delete(this);
     clearTimeout(this.#factsTimer);
     clearTimeout(this.#timer);
+  }
+}
+
+/** Makes the signal when it is read. */
+class FactsAsker implements Asker {
+  readonly #signalOf: () => AbortSignal;
+
+  constructor(signalOf: () => AbortSignal) {
+    this.#signalOf = signalOf;
+  }
+
+  get signal(): AbortSignal {
+    return this.#signalOf();
   }
 }

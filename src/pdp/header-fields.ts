@@ -9,6 +9,9 @@ export class HeaderFields {
   /** How many fields become a name when '_' is folded to '-'. */
   readonly #folded = new Map<string, number>();
   #fieldCount = 0;
+  readonly #read = new Set<string>();
+  #without: ReadonlySet<string> = NO_NAMES;
+  #lacked = false;
   readonly joined: boolean;
 
   constructor(fields: Iterable<readonly [name: string, value: string]>, joined: boolean) {
@@ -31,6 +34,8 @@ export class HeaderFields {
 
   /** All values of a field in order of arrival; `name` in lower case. */
   values(name: string): readonly string[] {
+    if (this.#without === NO_NAMES) this.#read.add(name);
+    else if (this.#without.has(name)) this.#lacked = true;
     return this.#fields.get(name) ?? [];
   }
 
@@ -45,6 +50,32 @@ export class HeaderFields {
   /** Whether a field was sent whose name becomes `name` when a server behind us folds '_' to '-' (CVE-2025-64484). */
   hasUnderscoreTwin(name: string): boolean {
     return this.#folded.has(name);
+  }
+
+  /** Names that somebody has asked for the values of: nothing rests on any other. */
+  get read(): ReadonlySet<string> {
+    return this.#read;
+  }
+
+  /** The same fields but for those of some names (lower case), of which it is not known any more whether they were sent, nor with what. */
+  without(names: ReadonlySet<string>): HeaderFields {
+    const fields = [...this.#fields].filter(([name]) => !names.has(name));
+    const rest = new HeaderFields(
+      fields.flatMap(([name, values]) => values.map((value) => [name, value] as const)),
+      this.joined,
+    );
+    rest.#without = names;
+    return rest;
+  }
+
+  /** Whether somebody has asked for what is not known: then nothing may rest on these fields. */
+  get lacked(): boolean {
+    return this.#lacked;
+  }
+
+  /** Whether it is not known what was sent under one of the names. */
+  lacksAny(names: ReadonlySet<string>): boolean {
+    return !this.#without.isDisjointFrom(names);
   }
 
   /** What the names that hold a '_' become when it is folded to '-'. */
@@ -72,6 +103,8 @@ export class HeaderFields {
     return this.#fieldCount;
   }
 }
+
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 /** Lower case of A to Z alone: Unicode folding would make the Kelvin sign a 'k', and so another name this one. */
 export function asciiLowerCase(text: string): string {

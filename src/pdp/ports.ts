@@ -24,7 +24,10 @@ export interface WorkloadAuthenticator {
 
 /** Verifies the user's token. `undefined`: no token was sent. Never falls back from a bad token to no token. */
 export interface UserAuthenticator {
-  authenticate(received: Received, workloads: Workloads): Promise<UserIdentity | Refusal | undefined>;
+  authenticate(
+    received: Received,
+    workloads: Workloads,
+  ): UserIdentity | Refusal | undefined | Promise<UserIdentity | Refusal | undefined>;
   /** Whether keys of every issuer are at hand; names the issuers without. */
   missingKeys(): readonly string[];
 }
@@ -35,7 +38,7 @@ export interface DeviceAuthenticator {
     received: Received,
     workloads: Workloads,
     user: UserIdentity | undefined,
-  ): Promise<DeviceIdentity | Refusal | undefined>;
+  ): DeviceIdentity | Refusal | undefined | Promise<DeviceIdentity | Refusal | undefined>;
 }
 
 /** A policy information point: facts about one kind of subject. Implementations may throw; the stage applies `onFailure`. */

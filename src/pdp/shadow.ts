@@ -64,8 +64,7 @@ export class Shadow implements AsyncDisposable {
       this.#running ??= this.#run();
       return;
     }
-    this.#currentCounts().skip();
-    this.#parts.onOutcome('skipped');
+    this.#skip();
   }
 
   /** What was seen since the present candidate and the snapshot in force met. */
@@ -106,6 +105,7 @@ export class Shadow implements AsyncDisposable {
     const counts = this.#currentCounts();
     // Answered by what is not in force any more: that says nothing about a change from what is.
     if (answered.snapshot?.digest !== counts.active || counts.candidate === undefined) return;
+    if (this.#lacksHeaders(answered)) return this.#skip();
     const started = clock.monotonic();
     const authenticated = questionOf(answered);
     if (!authenticated) return;
@@ -145,6 +145,17 @@ export class Shadow implements AsyncDisposable {
     } catch (error) {
       return { decision: this.#denied(refusalOf(error), digest), stage };
     }
+  }
+
+  /** Whether the candidate, which is newer than the answer, looks at what is not known of the request any more. */
+  #lacksHeaders({ request }: DecisionTrace): boolean {
+    const bindings = this.#parts.candidate.current()?.bindings;
+    return bindings !== undefined && request?.http.headers.lacksAny(bindings.headers) === true;
+  }
+
+  #skip(): void {
+    this.#currentCounts().skip();
+    this.#parts.onOutcome('skipped');
   }
 
   #denied(refusal: Refusal, digest: string): Decision {

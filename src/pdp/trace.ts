@@ -7,6 +7,7 @@ import type { EntityQuestion } from './entity-question.ts';
 import type { CedarRequest, Evaluation } from './evaluation.ts';
 import type { Identities, RefusedEvidence } from './identity.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
+import type { RecentAnswer } from './recent-answers.ts';
 
 /** The stages of a check, in order. */
 export const STAGES = [
@@ -126,6 +127,8 @@ export interface DecisionTrace extends Reached {
   readonly enforced?: false;
   /** Id of the decision that was answered, where this one was made in shadow beside it. */
   readonly shadowOf?: string;
+  /** The earlier answer that this one is, for who has prepared something of it. */
+  readonly recent?: RecentAnswer;
   /** The last stage that ran before the decision was concluded. */
   readonly stage: Stage;
   /** Microseconds by stage, as far as measured. */

@@ -128,7 +128,7 @@ export class DecisionService {
     const startedAt = clock.monotonic();
     const receivedAt = clock.now();
     using _counted = inFlight.enter();
-    using scope = new CallScope(clock, remainingMs(call, receivedAt, limitMs));
+    using scope = new CallScope(clock, remainingMs(call.getDeadline(), receivedAt, limitMs));
     call.on('cancelled', () => scope.cancel());
     const caller = callerOf(call, access.plaintext, 'own', receivedAt);
     const authorization = call.metadata.get('authorization').map(String);

@@ -1,17 +1,21 @@
 import { type ServerUnaryCall, type ServiceDefinition, type sendUnaryData } from '@grpc/grpc-js';
+import type { Pep } from '../../pdp/access-request.ts';
 import { CallScope } from '../../pdp/call-scope.ts';
 import type { DecisionPoint, Incoming } from '../../pdp/decide.ts';
 import { decisionId } from '../../pdp/decision-id.ts';
 import { type Refusal, denyFor, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { Clock } from '../../pdp/ports.ts';
 import type { DecisionTrace } from '../../pdp/trace.ts';
-import { correlation, remainingMs } from '../call.ts';
-import { callerOf } from '../caller.ts';
+import { type JoiningFields, correlationOf, joiningFields, remainingMs } from '../call.ts';
+import { type Caller, type Connection, callerOf, callerOfConnection } from '../caller.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { OnwardIdentity } from '../onward/onward-identity.ts';
 import { type ExtAuthzTypes, rawMethod } from '../protos.ts';
 import { type Recorded, UNHEARD } from '../unheard-calls.ts';
 import { decodeCheckRequest } from './decode.ts';
+import { encodeOnce } from './answer-template.ts';
+import { fingerprintOf } from './fingerprint.ts';
+import type { UnaryCall, UnaryMethod } from './unary-streams.ts';
 import { type EncodeOptions, createEncoder } from './encode.ts';
 
 const CHECK_PATH = '/envoy.service.auth.v3.Authorization/Check';
@@ -40,6 +44,20 @@ export interface ExtAuthzParts {
 
 type Call = ServerUnaryCall<Buffer, Buffer>;
 
+/** A check, whatever served its call. */
+interface CheckCall extends Pick<UnaryCall, 'message' | 'onCancelled'> {
+  /** A header field of the call itself. */
+  readonly own: (name: string) => string | undefined;
+  /** Unix ms, or a date. */
+  readonly deadline: Date | number;
+  readonly caller: Caller;
+}
+
+/** What a message comes to. */
+interface Reading extends Pick<Incoming, 'question' | 'fingerprint' | 'recalled'> {
+  readonly joining?: JoiningFields;
+}
+
 /** The service definition of `envoy.service.auth.v3.Authorization`, on raw bytes. */
 export const EXT_AUTHZ_SERVICE: ServiceDefinition = {
   Check: rawMethod(CHECK_PATH),
@@ -49,6 +67,7 @@ export const EXT_AUTHZ_SERVICE: ServiceDefinition = {
 export class ExtAuthzService {
   readonly #parts: ExtAuthzParts;
   readonly #encode: ReturnType<typeof createEncoder>;
+  readonly #encodeOnce: ReturnType<typeof encodeOnce>;
 
   constructor(parts: ExtAuthzParts) {
     this.#parts = parts;
@@ -56,19 +75,16 @@ export class ExtAuthzService {
       ...parts.encoding,
       ...(parts.onward && { identityHeader: parts.onward.header }),
     });
+    this.#encodeOnce = encodeOnce(this.#encode);
   }
 
   /** Handlers for a grpc-js server. */
   get handlers() {
     return {
       Check: (call: Call, callback: sendUnaryData<Buffer>): void => {
-        this.#check(call).then(
+        this.#check(this.#callOf(call)).then(
           (answer) => callback(null, answer),
-          // Only a bug leads here; even then the answer is a well-formed deny.
-          (error: unknown) => {
-            this.#parts.onFault(error);
-            callback(null, this.#encode(decisionId(this.#parts.clock.now()), denyFor(refuse('internal'))));
-          },
+          (error: unknown) => callback(null, this.#fault(error)),
         );
       },
     };
@@ -79,33 +95,90 @@ export class ExtAuthzService {
     return {
       paths: [CHECK_PATH],
       timeoutMs: this.#parts.timeoutMs,
-      record: (call) => void this.#recordUnheard(call).catch((error: unknown) => this.#parts.onFault(error)),
+      record: (call) =>
+        this.#unheard(callerOf(call, this.#parts.plaintext, 'surface', this.#parts.clock.now()).pep),
     };
   }
 
-  async #check(call: Call): Promise<Buffer> {
-    const { clock, types, plaintext, inFlight, timeoutMs } = this.#parts;
+  #unheard(pep: Pep): void {
+    this.#recordUnheard(pep).catch((error: unknown) => this.#parts.onFault(error));
+  }
+
+  #callOf(call: Call): CheckCall {
+    const { plaintext, clock } = this.#parts;
+    return {
+      message: call.request,
+      own: (name) => call.metadata.get(name)[0]?.toString(),
+      deadline: call.getDeadline(),
+      caller: callerOf(call, plaintext, 'surface', clock.now()),
+      onCancelled: (run) => void call.on('cancelled', run),
+    };
+  }
+
+  /** `Check` on HTTP/2 streams themselves, ahead of grpc-js. */
+  get unary(): UnaryMethod {
+    const { plaintext, timeoutMs, maxRequestBytes, clock } = this.#parts;
+    const callerOn = (connection: Connection) =>
+      callerOfConnection(connection, plaintext, 'surface', clock.now());
+    return {
+      path: CHECK_PATH,
+      // What is too long is to be denied and recorded, so more passes than is decided on.
+      maxBytes: 4 * maxRequestBytes,
+      timeoutMs,
+      unheard: (connection) => this.#unheard(callerOn(connection).pep),
+      onFault: (error) => this.#parts.onFault(error),
+      answer: async ({ message, headers, connection, deadline, onCancelled }) => {
+        const own = (name: string) => headers[name]?.toString();
+        const call = { message, own, deadline, caller: callerOn(connection), onCancelled };
+        return await this.#check(call).catch((error: unknown) => this.#fault(error));
+      },
+    };
+  }
+
+  /** Only a bug leads here; even then the answer is a well-formed deny. */
+  #fault(error: unknown): Buffer {
+    this.#parts.onFault(error);
+    return this.#encode(decisionId(this.#parts.clock.now()), denyFor(refuse('internal')));
+  }
+
+  async #check({ message, own, deadline, caller, onCancelled }: CheckCall): Promise<Buffer> {
+    const { clock, inFlight, timeoutMs } = this.#parts;
     const startedAt = clock.monotonic();
     const receivedAt = clock.now();
     using _counted = inFlight.enter();
-    using scope = new CallScope(clock, remainingMs(call, receivedAt, timeoutMs));
-    call.on('cancelled', () => scope.cancel());
-    const { pep, refusal } = callerOf(call, plaintext, 'surface', receivedAt);
-    const question =
-      this.#turnedAway() ??
-      refusal ??
-      this.#tooLong(call.request.length) ??
-      decodeCheckRequest(call.request, types.CheckRequest);
+    using scope = new CallScope(clock, remainingMs(deadline, receivedAt, timeoutMs));
+    onCancelled(() => scope.cancel());
+    const { pep, refusal } = caller;
+    const early = this.#turnedAway() ?? refusal ?? this.#tooLong(message.length);
+    const { joining, ...read }: Reading = early ? { question: early } : this.#read(message);
     const envelope = {
       id: decisionId(receivedAt),
       surface: 'ext_authz' as const,
       pep,
       receivedAt,
       startedAt,
-      ...correlation(call.metadata, isRefusal(question) ? undefined : question.http.headers),
+      ...correlationOf(own, joining),
     };
     const decodeUs = (clock.monotonic() - startedAt) * 1000;
-    return await this.#decide({ envelope, question, scope, decodeUs });
+    return await this.#decide({ envelope, ...read, scope, decodeUs });
+  }
+
+  /** A question that was asked before is known by its fingerprint, and not decoded again. */
+  #read(bytes: Buffer): Reading {
+    const { decisionPoint, types } = this.#parts;
+    const print = fingerprintOf(bytes);
+    const decode = () => decodeCheckRequest(bytes, types.CheckRequest);
+    const answer = print && decisionPoint.recall(print.key);
+    if (print && answer)
+      return {
+        question: answer.request,
+        recalled: { answer, decode },
+        fingerprint: print.key,
+        joining: print,
+      };
+    const question = decode();
+    if (isRefusal(question)) return { question };
+    return { question, fingerprint: print?.key, joining: print ?? joiningFields(question.http.headers) };
   }
 
   async #decide(incoming: Incoming): Promise<Buffer> {
@@ -124,7 +197,9 @@ export class ExtAuthzService {
 
   #answer(trace: DecisionTrace, identity?: string): Buffer {
     const started = this.#parts.clock.monotonic();
-    const bytes = this.#encode(trace.id, trace.decision, identity);
+    const { id, decision, recent } = trace;
+    const repeated = recent !== undefined && decision === recent.decision && identity === undefined;
+    const bytes = repeated ? this.#encodeOnce(id, decision) : this.#encode(id, decision, identity);
     this.#parts.onEncoded((this.#parts.clock.monotonic() - started) * 1000);
     return bytes;
   }
@@ -142,15 +217,15 @@ export class ExtAuthzService {
       : undefined;
   }
 
-  async #recordUnheard(call: Parameters<typeof callerOf>[0]): Promise<void> {
-    const { clock, decisionPoint, plaintext } = this.#parts;
+  async #recordUnheard(pep: Pep): Promise<void> {
+    const { clock, decisionPoint } = this.#parts;
     const receivedAt = clock.now();
     using scope = new CallScope(clock, this.#parts.timeoutMs);
     await decisionPoint.decide({
       envelope: {
         id: decisionId(receivedAt),
         surface: 'ext_authz',
-        pep: callerOf(call, plaintext, 'surface', receivedAt).pep,
+        pep,
         receivedAt,
         startedAt: clock.monotonic(),
       },

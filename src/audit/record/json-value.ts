@@ -17,5 +17,17 @@ export function integerOrAbsent(value: number | undefined): number | undefined {
 
 /** RFC 3339 in UTC with milliseconds. An impossible clock is written as the epoch rather than failing the record. */
 export function timestampText(unixMs: number): string {
+  if (unixMs !== lastMs) {
+    lastText = isoText(unixMs);
+    lastMs = unixMs;
+  }
+  return lastText;
+}
+
+// Many records are of the same millisecond.
+let lastMs = Number.NaN;
+let lastText = '';
+
+function isoText(unixMs: number): string {
   return new Date(Number.isFinite(unixMs) && Math.abs(unixMs) <= 8.64e15 ? unixMs : 0).toISOString();
 }

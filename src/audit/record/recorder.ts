@@ -3,6 +3,7 @@ import { PdpError } from '../../pdp/errors.ts';
 import type { Recorder } from '../../pdp/ports.ts';
 import type { LogWriter } from '../log/log-writer.ts';
 import type { RecordPrivacy } from './record-privacy.ts';
+import { RecordTemplates } from './record-template.ts';
 import { recordHead, recordParts } from './record.ts';
 
 /** What a recorder needs. */
@@ -30,9 +31,13 @@ export function createRecorder(options: RecorderOptions): Recorder {
   const { writer, onFailure } = options;
   const head = recordHead(writer.log);
   const fields = { ...options, log: writer.log };
+  // Under pseudonyms each line has values, and salts, of its own.
+  const templates = options.privacy ? undefined : new RecordTemplates((trace) => recordParts(trace, fields));
   return {
     record: async (trace) => {
-      const { tail, blobs } = recordParts(trace, fields);
+      const repeated = templates?.tail(trace);
+      const { tail, blobs } =
+        repeated === undefined ? recordParts(trace, fields) : { tail: repeated, blobs: [] };
       try {
         await writer.append((index) => `${head}${index}${tail}`, blobs);
       } catch (error) {

@@ -1,3 +1,4 @@
+import { type MaybePromise, andThen } from '../maybe-promise.ts';
 import { FAULT_REASONS, type Refusal, isRefusal, refuse } from '../decision.ts';
 import type { Identities, UserIdentity, Workloads } from '../identity.ts';
 import type { DeviceAuthenticator, Revocations, UserAuthenticator, WorkloadAuthenticator } from '../ports.ts';
@@ -19,41 +20,58 @@ export interface Authenticators {
  */
 export function createAuthenticate(parts: Authenticators) {
   const { revocations } = parts;
-  return async (question: Received | Asked): Promise<Authenticated | Refusal> => {
-    const identities = await identify(question, parts);
-    if (isRefusal(identities)) return identities;
-    const authenticated = { ...question, identities: revocations.revised(identities) };
-    const refusal = revocations.refusal(authenticated);
-    // A fault is told when the check would be evaluated: its record then says whom it was about.
-    if (!refusal || FAULT_REASONS.has(refusal.refusal)) return authenticated;
-    return refuseRevoked(refusal, identities);
-  };
+  return (question: Received | Asked): MaybePromise<Authenticated | Refusal> =>
+    andThen(identify(question, parts), (identities) => {
+      if (isRefusal(identities)) return identities;
+      const authenticated = { ...question, identities: revocations.revised(identities) };
+      const refusal = revocations.refusal(authenticated);
+      // A fault is told when the check would be evaluated: its record then says whom it was about.
+      if (!refusal || FAULT_REASONS.has(refusal.refusal)) return authenticated;
+      return refuseRevoked(refusal, identities);
+    });
 }
 
-async function identify(
-  question: Received | Asked,
-  { workload, user, device }: Authenticators,
-): Promise<Identities | Refusal> {
+/** Evidence in its order: workload, user, device. What is known at once is not waited for. */
+function identify(question: Received | Asked, parts: Authenticators): MaybePromise<Identities | Refusal> {
   const received = question.asked ? evidenceOf(question) : question;
-  const found = workload.authenticate(received, question.asked && askingWorkload(question));
-  const workloads = found instanceof Promise ? await found : found;
-  if (isRefusal(workloads)) return refuseEvidence(workloads, { kind: 'workload' });
-  const verifiedUser = await user.authenticate(received, workloads);
-  if (verifiedUser && isRefusal(verifiedUser)) return refuseToken(verifiedUser, workloads);
+  const found = parts.workload.authenticate(received, question.asked && askingWorkload(question));
+  return andThen(found, (workloads) =>
+    isRefusal(workloads)
+      ? refuseEvidence(workloads, { kind: 'workload' })
+      : andThen(parts.user.authenticate(received, workloads), (user) =>
+          identifyDevice(question, received, { workloads, user }, parts),
+        ),
+  );
+}
+
+interface Found {
+  readonly workloads: Workloads;
+  readonly user: UserIdentity | Refusal | undefined;
+}
+
+function identifyDevice(
+  question: Received | Asked,
+  received: Received,
+  { workloads, user }: Found,
+  { device }: Authenticators,
+): MaybePromise<Identities | Refusal> {
+  if (user && isRefusal(user)) return refuseToken(user, workloads);
   // Else the caller itself would be taken for the subject.
-  if (question.asked && !question.asked.subject && !verifiedUser)
+  if (question.asked && !question.asked.subject && !user)
     return refuseToken(
       refuse('token_type_refused', 'the token of the subject is not one of a user'),
       workloads,
     );
-  const provenDevice = await device.authenticate(received, workloads, verifiedUser);
-  if (provenDevice && isRefusal(provenDevice)) return refuseDevice(provenDevice, workloads, verifiedUser);
-  return {
-    ...workloads,
-    ...(verifiedUser && { user: verifiedUser }),
-    ...(provenDevice && { device: provenDevice }),
-    tokenState: verifiedUser ? 'valid' : 'absent',
-  };
+  return andThen(device.authenticate(received, workloads, user), (proven) =>
+    proven && isRefusal(proven)
+      ? refuseDevice(proven, workloads, user)
+      : {
+          ...workloads,
+          ...(user && { user }),
+          ...(proven && { device: proven }),
+          tokenState: user ? 'valid' : 'absent',
+        },
+  );
 }
 
 function refuseToken(refusal: Refusal, workloads: Workloads): Refusal {

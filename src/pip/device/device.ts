@@ -2,6 +2,7 @@ import type { AccessRequest } from '../../pdp/access-request.ts';
 import { type EvidenceCause, type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
 import { isRecord } from '../../pdp/external-json.ts';
 import type { DeviceIdentity, UserIdentity, VerifiedToken, Workloads } from '../../pdp/identity.ts';
+import { type MaybePromise, andThen } from '../../pdp/maybe-promise.ts';
 import type { DeviceAuthenticator } from '../../pdp/ports.ts';
 import { singleEvidence, withEvidence } from '../evidence.ts';
 import { causeOf } from '../../pdp/refused-evidence.ts';
@@ -43,12 +44,15 @@ const DEFAULT_MAX_AGE_SECONDS = 86_400;
  */
 export function createDeviceAuthenticator(options: DeviceAuthenticatorOptions = {}): DeviceAuthenticator {
   const { verifier } = options;
+  const known = verifier && { ...options, verifier };
   return {
-    async authenticate({ request, receivedAt: now }, workloads, user) {
+    authenticate({ request, receivedAt: now }, workloads, user) {
       const claimed = user?.token.deviceId;
-      const asserted =
-        verifier && (await readAssertion({ ...options, verifier }, request, { workloads, user }, now));
-      return asserted ?? (claimed === undefined ? undefined : claimedDevice(claimed, user));
+      const asserted = known && readAssertion(known, request, { workloads, user }, now);
+      return andThen(
+        asserted,
+        (device) => device ?? (claimed === undefined ? undefined : claimedDevice(claimed, user)),
+      );
     },
   };
 }
@@ -58,18 +62,19 @@ function claimedDevice(id: string, user: UserIdentity | undefined): DeviceIdenti
   return { id, evidence: 'token_claim', ...(issuedAt !== undefined && { issuedAt: issuedAt * 1000 }) };
 }
 
-async function readAssertion(
+function readAssertion(
   options: Options,
   request: AccessRequest,
   parties: Parties,
   now: number,
-): Promise<DeviceIdentity | Refusal | undefined> {
+): MaybePromise<DeviceIdentity | Refusal | undefined> {
   const { header = 'x-device-assertion' } = options;
   const value = singleEvidence(request, header, invalid('malformed', `more than one '${header}' header`));
   if (typeof value !== 'string') return value;
-  const device = await verifyAssertion(options, value, parties, now);
-  const refused = isRefusal(device) ? device : conflictWith(parties.user, device);
-  return refused ? withEvidence(refused, value) : device;
+  return andThen(verifyAssertion(options, value, parties, now), (device) => {
+    const refused = isRefusal(device) ? device : conflictWith(parties.user, device);
+    return refused ? withEvidence(refused, value) : device;
+  });
 }
 
 async function verifyAssertion(

@@ -1,4 +1,5 @@
 import { type Refusal, refuse } from '../../pdp/decision.ts';
+import type { MaybePromise } from '../../pdp/maybe-promise.ts';
 import type { VerifiedToken, Workloads } from '../../pdp/identity.ts';
 import type { Received } from '../../pdp/trace.ts';
 import type { DpopCheck } from '../dpop/dpop.ts';
@@ -20,8 +21,8 @@ export interface BindingQuestion {
  * Has the sender prove everything that the token is bound to (RFC 8705 §3, RFC 9449 §7). `token_binding_failed` where it is bound to another
  * certificate, comes under the wrong scheme, or is not bound though its issuer's tokens must be; else what the check of the proof says.
  */
-export async function checkBinding(question: BindingQuestion): Promise<Refusal | undefined> {
-  return ruleRefusal(question) ?? certificateRefusal(question) ?? (await proofRefusal(question));
+export function checkBinding(question: BindingQuestion): MaybePromise<Refusal | undefined> {
+  return ruleRefusal(question) ?? certificateRefusal(question) ?? proofRefusal(question);
 }
 
 function ruleRefusal({ rule, token: { confirmation } }: BindingQuestion): Refusal | undefined {
@@ -54,7 +55,7 @@ function certificateRefusal({ token, workloads }: BindingQuestion): Refusal | un
     : failed('the token is bound to another certificate than the source shows');
 }
 
-async function proofRefusal(question: BindingQuestion): Promise<Refusal | undefined> {
+function proofRefusal(question: BindingQuestion): MaybePromise<Refusal | undefined> {
   const { received, credential, token, dpop } = question;
   const key = token.confirmation?.key;
   if (key === undefined)
@@ -62,7 +63,7 @@ async function proofRefusal(question: BindingQuestion): Promise<Refusal | undefi
   if (credential.scheme !== 'dpop')
     return failed('the token is bound to a DPoP key, and was not sent under the scheme DPoP');
   if (!dpop) return refuse('token_unverifiable', 'DPoP is not configured (tokens.dpop)');
-  return await dpop(received, credential.token, key);
+  return dpop(received, credential.token, key);
 }
 
 function failed(detail: string): Refusal {

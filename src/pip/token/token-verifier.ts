@@ -21,21 +21,38 @@ export interface TokenVerifier {
   /**
    * Verifies a token of the given use at the given time (Unix ms), which came in `header` where that says whose it may be. A refusal says
    * which rule failed, in words for operators that hold nothing of the token but its claims about issuer, audience and times. What
-   * the token is bound to (`confirmation`) is for the caller to have proven. Never throws for what a token holds.
+   * the token is bound to (`confirmation`) is for the caller to have proven. At once for a token that is known. Never throws for what a token
+   * holds.
    */
-  verify(token: string, use: TokenUse, now: number, header?: string): Promise<VerifiedToken | Refusal>;
+  verify(
+    token: string,
+    use: TokenUse,
+    now: number,
+    header?: string,
+  ): VerifiedToken | Refusal | Promise<VerifiedToken | Refusal>;
+  /** What only depends on the token itself, for who verifies it more than once. */
+  spell(token: string, use: TokenUse, header?: string): SpelledToken;
+  /** As `verify`, of a token that was spelled before. */
+  verifySpelled(
+    spelled: SpelledToken,
+    now: number,
+  ): VerifiedToken | Refusal | Promise<VerifiedToken | Refusal>;
   /** Names of the issuers whose keys are not at hand, so that their tokens are unverifiable. */
   missingKeys(): readonly string[];
 }
 
-interface Question {
-  /** In its one spelling. */
+/** A token in its one spelling. Nothing in it is verified. */
+export interface SpelledToken {
   readonly token: string;
   readonly use: TokenUse;
   readonly header: string | undefined;
-  readonly now: number;
   readonly wasHigh: boolean;
+  /** Under which it is remembered; empty: it is not. */
   readonly key: string;
+}
+
+interface Question extends SpelledToken {
+  readonly now: number;
 }
 
 /**
@@ -54,20 +71,26 @@ export function createTokenVerifier(
   const lower = createLowS();
   const verifying = new Map<string, Promise<VerifiedToken | Refusal>>();
   const verify = (question: Question) => verifyToken(trusted, known, question);
+  const spell = (token: string, use: TokenUse, header?: string): SpelledToken => {
+    // What is too long is not looked at.
+    if (token.length > MAX_TOKEN_LENGTH) return { token, use, header, wasHigh: false, key: '' };
+    const low = lower(token);
+    return { ...low, use, header, key: known.key(low.token, use, header) };
+  };
+  const verifySpelled: TokenVerifier['verifySpelled'] = (spelled, now) => {
+    const { token, key, wasHigh } = spelled;
+    if (token.length > MAX_TOKEN_LENGTH)
+      return refuse('token_malformed', `longer than ${MAX_TOKEN_LENGTH} bytes`);
+    const hit = known.get(key, now);
+    if (hit !== undefined) return highSRefusal(hit.issuer, wasHigh) ?? hit.token;
+    const question: Question = { ...spelled, now };
+    // Twins may meet different rules, so that only equal questions share an answer.
+    return key === '' ? verify(question) : shared(verifying, `${wasHigh} ${key}`, () => verify(question));
+  };
   return {
-    async verify(token, use, now, header) {
-      if (token.length > MAX_TOKEN_LENGTH)
-        return refuse('token_malformed', `longer than ${MAX_TOKEN_LENGTH} bytes`);
-      const low = lower(token);
-      const key = known.key(low.token, use, header);
-      const hit = known.get(key, now);
-      const question: Question = { ...low, use, header, now, key };
-      if (hit !== undefined) return highSRefusal(hit.issuer, low.wasHigh) ?? hit.token;
-      // Twins may meet different rules, so that only equal questions share an answer.
-      return key === ''
-        ? verify(question)
-        : shared(verifying, `${low.wasHigh} ${key}`, () => verify(question));
-    },
+    verify: (token, use, now, header) => verifySpelled(spell(token, use, header), now),
+    spell,
+    verifySpelled,
     missingKeys() {
       const now = clock.now();
       return trusted.filter(({ keySet }) => keySet.keys(now) === undefined).map(({ issuer }) => issuer.name);

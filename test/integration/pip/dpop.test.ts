@@ -95,7 +95,10 @@ describe.skipIf(findRedisServer() === undefined)('DPoP with a replay store in a 
     const { token, prove } = await client();
     const proof = await prove();
     const answers = await Promise.all(
-      Array.from({ length: 30 }, (_, index) => send(replicas[index % 3] ?? replicas[0], token, proof)),
+      Array.from(
+        { length: 30 },
+        async (_, index) => await send(replicas[index % 3] ?? replicas[0], token, proof),
+      ),
     );
     expect(answers.filter((answer) => answer !== undefined && 'id' in answer)).toHaveLength(1);
   });

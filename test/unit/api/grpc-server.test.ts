@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { Metadata, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { ExtAuthzService } from '../../../src/api/ext-authz/service.ts';
 import { InFlight } from '../../../src/api/in-flight.ts';
 import { type GrpcServerOptions, startGrpcServer } from '../../../src/api/grpc-server.ts';
 import type { Clock } from '../../../src/pdp/ports.ts';
@@ -14,6 +13,7 @@ import { createSpiffeMatcher } from '../../../src/pip/spiffe/spiffe-matcher.ts';
 import { type TestTrust, bundlesOf, createTestTrust, svidOf } from '../../support/svids.ts';
 import { setUp } from '../pdp/decision-point.ts';
 import { decisionServiceOf } from './decision-service/fixture.ts';
+import { OnStreams } from './ext-authz/on-streams.ts';
 import { connect } from './grpc-client.ts';
 
 const ENVOY = 'spiffe://prod.example.com/ns/mesh/sa/envoy';
@@ -48,7 +48,7 @@ async function serve({
   ...options
 }: Setup = {}) {
   const fixture = setUp({ clock });
-  const service = new ExtAuthzService({
+  const service = new OnStreams({
     decisionPoint: fixture.point,
     clock,
     types: EXT_AUTHZ_TYPES,

@@ -163,3 +163,13 @@ test('a connection holds a thousand calls and no more', async () => {
   const limit = await eventually('the settings', () => session.remoteSettings.maxConcurrentStreams);
   expect(limit).toBe(1000);
 });
+
+test('a call that goes on and on is cut when the server has been stopped for long enough', async () => {
+  const { server } = await serve();
+  const { stream, seen } = call(server.address, '/grpc.health.v1.Health/Watch');
+  stream.end(EMPTY);
+  await eventually('an answer', () => (seen.bytes > 0 ? true : undefined));
+  // Without channelz, grpc-js does not know of the sessions that it is to cut.
+  await server.stop(50);
+  await closed(seen);
+});

@@ -409,7 +409,7 @@ describe('limits', () => {
   test('a fault of ours is an error, and somebody is told', async () => {
     const { check, faults } = await serve(
       {},
-      { decisionPoint: { decide: () => Promise.reject(new Error('bug')) } },
+      { decisionPoint: { decide: () => Promise.reject(new Error('bug')), recall: () => undefined } },
     );
     expect(await check()).toMatchObject({ code: status.INTERNAL, details: 'internal error' });
     expect(faults).toHaveLength(1);

@@ -293,7 +293,10 @@ describe('where not even a decision can be made', () => {
     ['nothing at all', () => Promise.resolve(undefined as never)],
   ])('%s is an explicit deny, and somebody is told', async (_what, decide) => {
     const inFlight = new InFlight(1);
-    const { client, faults } = await serve({}, { decisionPoint: { decide }, inFlight });
+    const { client, faults } = await serve(
+      {},
+      { decisionPoint: { decide, recall: () => undefined }, inFlight },
+    );
     expect(await client.check(checkRequestBytes())).toMatchObject({
       allowed: false,
       httpStatus: 503,

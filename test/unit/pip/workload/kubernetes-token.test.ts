@@ -77,8 +77,11 @@ describe('a projected service account token', () => {
   });
 
   test('that is missing is no evidence', () => {
+    const notAsked = () => {
+      throw new Error('not asked');
+    };
     const read = createKubernetesTokenReader({
-      verifier: { verify: () => Promise.reject(new Error('not asked')), missingKeys: () => [] },
+      verifier: { verify: notAsked, spell: notAsked, verifySpelled: notAsked, missingKeys: () => [] },
       trustDomains: new Map(),
       header: HEADER,
     });
