@@ -108,9 +108,11 @@ function typeOf(node: SchemaNode): string {
   if (node.anyOf)
     return node.anyOf
       .map((one) =>
-        Object.keys(one.properties ?? {})
-          .map((key) => `\`${key}\``)
-          .join('+'),
+        one.properties === undefined
+          ? typeOf(one)
+          : Object.keys(one.properties)
+              .map((key) => `\`${key}\``)
+              .join('+'),
       )
       .join(' or ');
   return node.format === 'path' ? 'path' : (node.type ?? 'object');

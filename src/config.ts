@@ -16,6 +16,7 @@ import { Revocation, checkRevocation } from './config/revocation.ts';
 import { DEMO_ISSUER, LOOPBACK, refuseRepeats } from './config/rules.ts';
 import { SharedState } from './config/shared-state.ts';
 import { Grpc, Http, Ops, SURFACES, Spiffe, checkSurfaces } from './config/surfaces.ts';
+import { Workers, checkWorkers } from './config/workers.ts';
 import { Workloads, checkWorkloads } from './config/workloads.ts';
 
 const Decision = z.strictObject({
@@ -88,6 +89,7 @@ export const ConfigSchema = z
     spiffe: Spiffe.optional().meta({
       description: 'Our own SPIFFE identity, for mutual TLS on every surface that is not plaintext.',
     }),
+    workers: Workers,
     grpc: Grpc.prefault({}),
     http: Http.prefault({}),
     ops: Ops.prefault({}),
@@ -142,6 +144,7 @@ export const ConfigSchema = z
     checkEffects(config, context);
     checkRevocation(config, context);
     checkGrants(config, context);
+    checkWorkers(config, context);
     // The demo issuer takes part in the names: two issuers of one name would share their users.
     const taken = config.demo ? [DEMO_ISSUER] : [];
     refuseRepeats(config.issuers, 'issuers', context, taken);

@@ -18,6 +18,7 @@ import { readPolicyTexts } from '../pdp/policy-source.ts';
 import { badUsage } from './ask-server.ts';
 import { RANGE_OPTIONS, rangeOf, recordReading } from './audit-log-args.ts';
 import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import { overLogs } from './over-logs.ts';
 
 interface Options {
   readonly dir: string;
@@ -30,38 +31,43 @@ interface Options {
   readonly config: string | undefined;
 }
 
+const OPTIONS = {
+  ...CONFIG_OPTION,
+  ...RANGE_OPTIONS,
+  policies: { type: 'string', multiple: true },
+  facts: { type: 'string' },
+  sample: { type: 'string' },
+  'fail-on': { type: 'string' },
+  json: { type: 'boolean' },
+  html: { type: 'string' },
+} as const;
+
 /** `pdp audit diff [DIR]`: what the decisions of a log would have come to under other policies. */
-export const auditDiff: Command = {
-  name: 'audit diff',
-  usage:
-    '[DIR] --policies DIR [--policies DIR]... [--facts FACTS] [--from TIME] [--to TIME] [--since TIME] [--sample SHARE] [--fail-on BUCKETS] [--json] [--html FILE] [--config FILE]',
-  summary: 'who would have gained and lost access under other policies; DIR defaults to the configured log',
-  async run(args, terminal) {
-    const options = optionsOf(args, terminal);
-    const next = snapshotOf(options.folders, terminal);
-    const report = await compare(options, next, terminal);
-    if (terminal.interactive) terminal.err('\r\u001B[K');
-    const { dir, folders, filter } = options;
-    const about: DiffAbout = { dir, folders, scope: scopeText(filter), now: Date.now() };
-    if (options.html !== undefined) writePage(options.html, diffHtml(report, about));
-    const scope = `${about.scope}; policies ${next.digest}; facts ${options.facts}`;
-    recordReading(dir, { verb: 'audit diff', filter: scope, records: comparedIn(report.tally) }, terminal);
-    terminal.out(options.json ? diffJson(report, about) : diffText(report, about));
-    return exitCode(report, options.failOn, terminal);
+export const auditDiff: Command = overLogs(
+  {
+    name: 'audit diff',
+    usage:
+      '[DIR] --policies DIR [--policies DIR]... [--facts FACTS] [--from TIME] [--to TIME] [--since TIME] [--sample SHARE] [--fail-on BUCKETS] [--json] [--html FILE] [--config FILE]',
+    summary: 'who would have gained and lost access under other policies; DIR defaults to the configured log',
+    async run(args, terminal) {
+      const options = optionsOf(args, terminal);
+      const next = snapshotOf(options.folders, terminal);
+      const report = await compare(options, next, terminal);
+      if (terminal.interactive) terminal.err('\r\u001B[K');
+      const { dir, folders, filter } = options;
+      const about: DiffAbout = { dir, folders, scope: scopeText(filter), now: Date.now() };
+      if (options.html !== undefined) writePage(options.html, diffHtml(report, about));
+      const scope = `${about.scope}; policies ${next.digest}; facts ${options.facts}`;
+      recordReading(dir, { verb: 'audit diff', filter: scope, records: comparedIn(report.tally) }, terminal);
+      terminal.out(options.json ? diffJson(report, about) : diffText(report, about));
+      return exitCode(report, options.failOn, terminal);
+    },
   },
-};
+  { options: OPTIONS, judges: true },
+);
 
 function optionsOf(args: readonly string[], terminal: Terminal): Options {
-  const { values, positionals } = parseCommandArgs(args, {
-    ...CONFIG_OPTION,
-    ...RANGE_OPTIONS,
-    policies: { type: 'string', multiple: true },
-    facts: { type: 'string' },
-    sample: { type: 'string' },
-    'fail-on': { type: 'string' },
-    json: { type: 'boolean' },
-    html: { type: 'string' },
-  });
+  const { values, positionals } = parseCommandArgs(args, OPTIONS);
   if (positionals.length > 1) throw badUsage('DIR', `expected one folder, got ${positionals.join(' ')}`);
   if (values.policies === undefined)
     throw badUsage('--policies', 'is needed: the folder of the new policies');

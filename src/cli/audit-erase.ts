@@ -5,6 +5,7 @@ import { DirLockedError } from '../audit/log/dir-lock.ts';
 import { InputError } from '../pdp/errors.ts';
 import { SUBJECT_KINDS } from '../pdp/subject-key.ts';
 import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import { overLogs } from './over-logs.ts';
 
 interface Subject {
   readonly kind: string;
@@ -20,38 +21,43 @@ interface Options {
   readonly json: boolean;
 }
 
+const OPTIONS = {
+  ...CONFIG_OPTION,
+  subject: { type: 'string' },
+  reason: { type: 'string' },
+  'key-file': { type: 'string', multiple: true },
+  'dry-run': { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const;
+
 /** `pdp audit erase [DIR]`: erases what the log holds in clear about a person or a thing of theirs. */
-export const auditErase: Command = {
-  name: 'audit erase',
-  usage: '[DIR] --subject KIND:ID --reason TEXT [--key-file FILE]... [--dry-run] [--json] [--config FILE]',
-  summary:
-    'erase what the decision log keeps in clear about a subject, e.g. user:staff/alice; its lines and proofs stay',
-  async run(args, terminal) {
-    const { json, ...options } = optionsOf(args, terminal);
-    try {
-      const { kind } = options.subject;
-      const erased = await eraseSubject({ ...options, kind, onProgress: progress(terminal) });
-      terminal.out(
-        json ? `${JSON.stringify({ ...erased, dry_run: options.dryRun })}\n` : text(erased, options),
-      );
-      return EXIT.ok;
-    } catch (error) {
-      if (!(error instanceof LogBusyError || error instanceof DirLockedError)) throw error;
-      terminal.err(`pdp: ${error.message}\n`);
-      return EXIT.unchecked;
-    }
+export const auditErase: Command = overLogs(
+  {
+    name: 'audit erase',
+    usage: '[DIR] --subject KIND:ID --reason TEXT [--key-file FILE]... [--dry-run] [--json] [--config FILE]',
+    summary:
+      'erase what the decision log keeps in clear about a subject, e.g. user:staff/alice; its lines and proofs stay',
+    async run(args, terminal) {
+      const { json, ...options } = optionsOf(args, terminal);
+      try {
+        const { kind } = options.subject;
+        const erased = await eraseSubject({ ...options, kind, onProgress: progress(terminal) });
+        terminal.out(
+          json ? `${JSON.stringify({ ...erased, dry_run: options.dryRun })}\n` : text(erased, options),
+        );
+        return EXIT.ok;
+      } catch (error) {
+        if (!(error instanceof LogBusyError || error instanceof DirLockedError)) throw error;
+        terminal.err(`pdp: ${error.message}\n`);
+        return EXIT.unchecked;
+      }
+    },
   },
-};
+  { options: OPTIONS },
+);
 
 function optionsOf(args: readonly string[], terminal: Terminal): Options {
-  const { values, positionals } = parseCommandArgs(args, {
-    ...CONFIG_OPTION,
-    subject: { type: 'string' },
-    reason: { type: 'string' },
-    'key-file': { type: 'string', multiple: true },
-    'dry-run': { type: 'boolean' },
-    json: { type: 'boolean' },
-  });
+  const { values, positionals } = parseCommandArgs(args, OPTIONS);
   if (positionals.length > 1) throw usage('DIR', `expected one folder, got ${positionals.join(' ')}`);
   const subject = subjectOf(values.subject);
   const dryRun = values['dry-run'] === true;

@@ -5,6 +5,7 @@ import { TlogError } from '../audit/tlog/tlog-error.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
 import { exportOcsf } from './audit-export-ocsf.ts';
 import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import { overLogs } from './over-logs.ts';
 import { fileSink } from './file-sink.ts';
 import { vkeyOf } from './vkey.ts';
 
@@ -19,24 +20,27 @@ const OPTIONS = {
 } as const;
 
 /** `pdp audit export [DIR]`: one decision as evidence, or decisions as OCSF events. */
-export const auditExport: Command = {
-  name: 'audit export',
-  usage: '[DIR] --decision ID | --ocsf [--from TIME] [--to TIME] [--out FILE] [--vkey KEY] [--config FILE]',
-  summary: 'write a file that proves one decision offline, or decisions as OCSF 1.8 events',
-  async run(args, terminal) {
-    const { values, positionals } = parseCommandArgs(args, OPTIONS);
-    const { decision, ocsf = false, out, vkey } = values;
-    if ((decision === undefined) === !ocsf) throw usage('give either --decision or --ocsf');
-    if (positionals.length > 1) throw usage('expected one folder at most');
-    const range = rangeOf(values.from, values.to);
-    if (decision !== undefined && (range.from ?? range.to) !== undefined)
-      throw usage('--from and --to are for --ocsf');
-    const dir = positionals[0] ?? configFor(values.config, terminal).audit.dir;
-    return decision === undefined
-      ? exportOcsf(dir, range, out, terminal)
-      : exportEvidence(dir, decision, { out, vkey }, terminal);
+export const auditExport: Command = overLogs(
+  {
+    name: 'audit export',
+    usage: '[DIR] --decision ID | --ocsf [--from TIME] [--to TIME] [--out FILE] [--vkey KEY] [--config FILE]',
+    summary: 'write a file that proves one decision offline, or decisions as OCSF 1.8 events',
+    async run(args, terminal) {
+      const { values, positionals } = parseCommandArgs(args, OPTIONS);
+      const { decision, ocsf = false, out, vkey } = values;
+      if ((decision === undefined) === !ocsf) throw usage('give either --decision or --ocsf');
+      if (positionals.length > 1) throw usage('expected one folder at most');
+      const range = rangeOf(values.from, values.to);
+      if (decision !== undefined && (range.from ?? range.to) !== undefined)
+        throw usage('--from and --to are for --ocsf');
+      const dir = positionals[0] ?? configFor(values.config, terminal).audit.dir;
+      return decision === undefined
+        ? exportOcsf(dir, range, out, terminal)
+        : exportEvidence(dir, decision, { out, vkey }, terminal);
+    },
   },
-};
+  { options: OPTIONS, searches: ['decision'], data: true },
+);
 
 function rangeOf(from: string | undefined, to: string | undefined): TimeRange {
   return {

@@ -3,23 +3,29 @@ import { identityVkeyPath } from '../audit/seal/log-identity.ts';
 import { parseVerifierKey, verifierKeyText } from '../audit/tlog/note-key.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
 import { CONFIG_OPTION, type Command, EXIT, configFor, parseCommandArgs } from './command.ts';
+import { overLogs } from './over-logs.ts';
+
+const OPTIONS = { ...CONFIG_OPTION, json: { type: 'boolean' } } as const;
 
 /** `pdp audit key [DIR]`: the verifier key of a decision log. */
-export const auditKey: Command = {
-  name: 'audit key',
-  usage: '[DIR] [--json] [--config FILE]',
-  summary: 'print the key that a decision log is verified with; DIR defaults to the configured one',
-  async run(args, terminal) {
-    const { values, positionals } = parseCommandArgs(args, { ...CONFIG_OPTION, json: { type: 'boolean' } });
-    if (positionals.length > 1)
-      throw new InputError('bad usage:', [{ where: 'pdp', message: 'expected one DIR at most' }]);
-    const dir = positionals[0] ?? configFor(values.config, terminal).audit.dir;
-    const { name, vkey } = keyOf(dir);
-    terminal.out(values.json ? `${JSON.stringify({ log: name, vkey })}\n` : `${vkey}\n`);
-    if (!values.json) terminal.err(EXPLANATION);
-    return EXIT.ok;
+export const auditKey: Command = overLogs(
+  {
+    name: 'audit key',
+    usage: '[DIR] [--json] [--config FILE]',
+    summary: 'print the key that a decision log is verified with; DIR defaults to the configured one',
+    async run(args, terminal) {
+      const { values, positionals } = parseCommandArgs(args, OPTIONS);
+      if (positionals.length > 1)
+        throw new InputError('bad usage:', [{ where: 'pdp', message: 'expected one DIR at most' }]);
+      const dir = positionals[0] ?? configFor(values.config, terminal).audit.dir;
+      const { name, vkey } = keyOf(dir);
+      terminal.out(values.json ? `${JSON.stringify({ log: name, vkey })}\n` : `${vkey}\n`);
+      if (!values.json) terminal.err(EXPLANATION);
+      return EXIT.ok;
+    },
   },
-};
+  { options: OPTIONS, data: true },
+);
 
 /** On stderr, so that the key alone can be written to a file. */
 const EXPLANATION = `

@@ -8,6 +8,7 @@ import { tableText } from '../audit/query/table-text.ts';
 import type { TimeRange } from '../audit/query/time-range.ts';
 import { badUsage } from './ask-server.ts';
 import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import { overLogs } from './over-logs.ts';
 import {
   RANGE_OPTIONS,
   type RangeValues,
@@ -31,24 +32,27 @@ const OPTIONS = {
 const MAX_ROWS = 10_000;
 
 /** `pdp audit query [DIR] [FILTER...]`: the records of a decision log that filters choose, how many there are of each kind, or what SQL says. */
-export const auditQuery: Command = {
-  name: 'audit query',
-  usage:
-    '[DIR] [FILTER…] [--from TIME] [--to TIME] [--since TIME] [--limit N] [--count-by FIELD] [--sql QUERY] [--json] [--config FILE]',
-  summary:
-    'find records of a decision log: field=value, field!=value, field~text, field>number, field, or SQL',
-  async run(args, terminal) {
-    const { values, positionals } = parseCommandArgs(args, OPTIONS);
-    const { query, wanted } = queryOf(positionals, values);
-    const dir = query.dir ?? configFor(values.config, terminal).audit.dir;
-    using stop = stopOnInterrupt();
-    using progress = scanProgress(terminal);
-    const records = await run({ ...query, dir }, wanted, { terminal, stop, progress });
-    const filter = filterWords(query.filter, wanted, values);
-    recordReading(dir, { verb: 'audit query', filter, records }, terminal);
-    return progress.incomplete ? EXIT.unchecked : EXIT.ok;
+export const auditQuery: Command = overLogs(
+  {
+    name: 'audit query',
+    usage:
+      '[DIR] [FILTER…] [--from TIME] [--to TIME] [--since TIME] [--limit N] [--count-by FIELD] [--sql QUERY] [--json] [--config FILE]',
+    summary:
+      'find records of a decision log: field=value, field!=value, field~text, field>number, field, or SQL',
+    async run(args, terminal) {
+      const { values, positionals } = parseCommandArgs(args, OPTIONS);
+      const { query, wanted } = queryOf(positionals, values);
+      const dir = query.dir ?? configFor(values.config, terminal).audit.dir;
+      using stop = stopOnInterrupt();
+      using progress = scanProgress(terminal);
+      const records = await run({ ...query, dir }, wanted, { terminal, stop, progress });
+      const filter = filterWords(query.filter, wanted, values);
+      recordReading(dir, { verb: 'audit query', filter, records }, terminal);
+      return progress.incomplete ? EXIT.unchecked : EXIT.ok;
+    },
   },
-};
+  { options: OPTIONS },
+);
 
 interface Values extends RangeValues {
   readonly limit?: string | undefined;

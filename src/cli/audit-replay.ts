@@ -11,6 +11,7 @@ import { recordsIn } from '../audit/replay/tally.ts';
 import { engineName } from '../pdp/cedar.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
 import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import { overLogs } from './over-logs.ts';
 import { durationSeconds } from './duration.ts';
 import { progressLine } from './progress-line.ts';
 
@@ -23,41 +24,54 @@ interface Options {
   readonly html: string | undefined;
 }
 
+const OPTIONS = {
+  ...CONFIG_OPTION,
+  from: { type: 'string' },
+  to: { type: 'string' },
+  decision: { type: 'string' },
+  sample: { type: 'string' },
+  jobs: { type: 'string' },
+  'no-memo': { type: 'boolean' },
+  json: { type: 'boolean' },
+  html: { type: 'string' },
+} as const;
+
 /** `pdp audit replay [DIR]`: whether recorded decisions come out the same when they are made again from the log alone. */
-export const auditReplay: Command = {
-  name: 'audit replay',
-  usage:
-    '[DIR] [--from TIME] [--to TIME] [--decision ID] [--sample SHARE] [--jobs N] [--no-memo] [--json] [--html FILE] [--config FILE]',
-  summary: 'make recorded decisions again from the log alone and compare; DIR defaults to the configured log',
-  async run(args, terminal) {
-    const options = optionsOf(args, terminal);
-    const { dir, filter, jobs, memo } = options;
-    const engine = engineName();
-    const progress = progressLine(terminal, 'decisions');
-    const onProgress = (records: number): void => progress.show(records);
-    const report = await replayLog(dir, { httpStatus: httpStatusOf, engine, filter, jobs, memo, onProgress });
-    progress.end();
-    if (filter.decision !== undefined && recordsIn(report.tally) === 0)
-      throw usage('--decision', `the log holds no decision '${filter.decision}'`);
-    if (options.html !== undefined) writeReport(options.html, report, { dir, engine, filter });
-    recordRun(dir, engine, { report, filter }, terminal);
-    terminal.out(options.json ? replayJson(report) : replayText(dir, report));
-    return exitCode(report, terminal);
+export const auditReplay: Command = overLogs(
+  {
+    name: 'audit replay',
+    usage:
+      '[DIR] [--from TIME] [--to TIME] [--decision ID] [--sample SHARE] [--jobs N] [--no-memo] [--json] [--html FILE] [--config FILE]',
+    summary:
+      'make recorded decisions again from the log alone and compare; DIR defaults to the configured log',
+    async run(args, terminal) {
+      const options = optionsOf(args, terminal);
+      const { dir, filter, jobs, memo } = options;
+      const engine = engineName();
+      const progress = progressLine(terminal, 'decisions');
+      const onProgress = (records: number): void => progress.show(records);
+      const report = await replayLog(dir, {
+        httpStatus: httpStatusOf,
+        engine,
+        filter,
+        jobs,
+        memo,
+        onProgress,
+      });
+      progress.end();
+      if (filter.decision !== undefined && recordsIn(report.tally) === 0)
+        throw usage('--decision', `the log holds no decision '${filter.decision}'`);
+      if (options.html !== undefined) writeReport(options.html, report, { dir, engine, filter });
+      recordRun(dir, engine, { report, filter }, terminal);
+      terminal.out(options.json ? replayJson(report) : replayText(dir, report));
+      return exitCode(report, terminal);
+    },
   },
-};
+  { options: OPTIONS, searches: ['decision'], judges: true },
+);
 
 function optionsOf(args: readonly string[], terminal: Terminal): Options {
-  const { values, positionals } = parseCommandArgs(args, {
-    ...CONFIG_OPTION,
-    from: { type: 'string' },
-    to: { type: 'string' },
-    decision: { type: 'string' },
-    sample: { type: 'string' },
-    jobs: { type: 'string' },
-    'no-memo': { type: 'boolean' },
-    json: { type: 'boolean' },
-    html: { type: 'string' },
-  });
+  const { values, positionals } = parseCommandArgs(args, OPTIONS);
   if (positionals.length > 1) throw usage('DIR', `expected one folder, got ${positionals.join(' ')}`);
   const { from, to, decision, sample } = values;
   return {

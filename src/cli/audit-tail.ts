@@ -4,16 +4,27 @@ import { type TailedRecord, follow, lastRecords } from '../audit/query/tail.ts';
 import { logWords, recordReading, wholeNumber } from './audit-log-args.ts';
 import { type Stop, stopOnInterrupt } from './audit-stop.ts';
 import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import { overLogs } from './over-logs.ts';
 
 const DEFAULT_COUNT = '10';
 
+const OPTIONS = {
+  ...CONFIG_OPTION,
+  lines: { type: 'string', short: 'n', default: DEFAULT_COUNT },
+  follow: { type: 'boolean', short: 'f' },
+  json: { type: 'boolean' },
+} as const;
+
 /** `pdp audit tail [DIR] [FILTER...]`: the last records of a decision log, and with `--follow` those that come. */
-export const auditTail: Command = {
-  name: 'audit tail',
-  usage: '[DIR] [FILTER…] [-n N] [-f] [--follow] [--json] [--config FILE]',
-  summary: 'show the last records of a decision log, and with --follow (-f) those that come, one line each',
-  run: async (args, terminal) => await runTail(args, terminal, stopOnInterrupt),
-};
+export const auditTail: Command = overLogs(
+  {
+    name: 'audit tail',
+    usage: '[DIR] [FILTER…] [-n N] [-f] [--follow] [--json] [--config FILE]',
+    summary: 'show the last records of a decision log, and with --follow (-f) those that come, one line each',
+    run: async (args, terminal) => await runTail(args, terminal, stopOnInterrupt),
+  },
+  { options: OPTIONS, endless: ['follow'] },
+);
 
 /** Runs the command; `stopped` gives what ends the following. */
 export async function runTail(
@@ -21,12 +32,7 @@ export async function runTail(
   terminal: Terminal,
   stopped: () => Stop,
 ): Promise<number> {
-  const { values, positionals } = parseCommandArgs(args, {
-    ...CONFIG_OPTION,
-    lines: { type: 'string', short: 'n', default: DEFAULT_COUNT },
-    follow: { type: 'boolean', short: 'f' },
-    json: { type: 'boolean' },
-  });
+  const { values, positionals } = parseCommandArgs(args, OPTIONS);
   const words = logWords(positionals);
   const filter = parseFilter(words.filters);
   const count = wholeNumber(values.lines, '-n', 0);

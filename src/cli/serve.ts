@@ -1,12 +1,17 @@
+import cluster from 'node:cluster';
 import { once } from 'node:events';
 import { relative } from 'node:path';
 import type { Logger } from 'pino';
 import { METADATA_PATH } from '../api/authzen/metadata.ts';
 import { type App, startApp } from '../compose.ts';
 import { nobodyMayAsk, plaintextSurfaces } from '../compose/surfaces.ts';
+import { startPrimary } from '../compose/workers/primary.ts';
+import { runAsWorker } from '../compose/workers/worker.ts';
 import { LOOPBACK } from '../config/rules.ts';
 import { isPlaintext } from '../config/surfaces.ts';
+import { workerCount } from '../config/workers.ts';
 import type { Config } from '../config.ts';
+import type { Log } from '../pdp/log.ts';
 import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
 import { createLogger } from '../telemetry.ts';
 import {
@@ -29,56 +34,106 @@ export const serve: Command = {
   usage: '[--config FILE]',
   summary: 'serve checks until stopped (SIGTERM drains, SIGHUP reloads policies)',
   async run(args, terminal) {
+    if (cluster.isWorker) return await serveAsWorker();
     const { values, positionals: rest } = parseCommandArgs(args, CONFIG_OPTION);
     positionals(rest);
     const started = performance.now();
     const config = configFor(values.config, terminal);
     const log = createLogger(config.telemetry.log_level);
-    for (const name of plaintextSurfaces(config))
-      if (name === 'grpc' || !LOOPBACK.test(config[name].address))
-        log.warn(
-          { surface: name, address: config[name].address },
-          `the ${name} surface is PLAINTEXT and takes any caller, as configured`,
-        );
-    const tokenInTheOpen = isPlaintext('ops', config.ops) && !LOOPBACK.test(config.ops.address);
-    if (config.ops.admin_token_file !== undefined && tokenInTheOpen)
-      log.warn(
-        { address: config.ops.address },
-        'the admin token crosses the network in PLAINTEXT, as configured',
-      );
-    warnOfPlaintextQuestions(config, log);
-    if (nobodyMayAsk(config)) log.warn({ setting: 'grpc.allow' }, NOBODY);
+    warnOfOpenDoors(config, log);
     // From the start: whoever asks to stop before we are ready is heard as well.
     const stopping = Promise.race(
       ['SIGTERM', 'SIGINT'].map(async (name) => [name, await once(process, name)]),
     );
     const abandoned = new AbortController();
     void stopping.then(() => abandoned.abort());
-    const app = await startApp(config, log, abandoned.signal).catch((error: unknown) => {
+    const file = configPath(values.config);
+    const served = await open(config, log, { file, signal: abandoned.signal }).catch((error: unknown) => {
       if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
       log.info({}, 'stopped before serving');
     });
-    if (!app) return EXIT.ok;
+    if (!served) return EXIT.ok;
     const startMs = Math.round(performance.now() - started);
-    log.info({ ...app.addresses, snapshot: app.policies.current()?.digest, start_ms: startMs }, 'serving');
+    log.info({ ...served.addresses, ...served.fields, start_ms: startMs }, 'serving');
     // Standard output is the log's alone where the log goes there.
     const lines = config.audit.sinks.some(({ kind }) => kind === 'stdout');
-    terminal[lines ? 'err' : 'out'](banner(config, app, configPath(values.config)));
-    const reload = () => void app.policies.reloadIfChanged();
+    terminal[lines ? 'err' : 'out'](served.banner);
+    const reload = () => served.reload();
     process.on('SIGHUP', reload);
     const [signal] = await stopping;
     log.info({ signal }, 'draining');
-    await app.stop();
+    await served.stop();
     process.off('SIGHUP', reload);
     log.info({}, 'stopped');
     return EXIT.ok;
   },
 };
 
+interface Opened {
+  readonly addresses: object;
+  /** More for the line of the log that says that we serve. */
+  readonly fields: object;
+  readonly banner: string;
+  reload(): void;
+  stop(): Promise<void>;
+}
+
+interface Opening {
+  readonly file: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** One process that does everything, or one that keeps workers. */
+async function open(config: Config, log: Logger, { file, signal }: Opening): Promise<Opened> {
+  const workers = workerCount(config.workers);
+  if (workers > 1) return { ...(await startPrimary(config, log, { file, signal })), fields: { workers } };
+  return openedOf(await startApp(config, log, signal), config, file);
+}
+
+function openedOf(app: App, config: Config, file: string | undefined): Opened {
+  return {
+    addresses: app.addresses,
+    fields: { snapshot: app.policies.current()?.digest },
+    banner: banner(config, app, file),
+    reload: () => void app.policies.reloadIfChanged(),
+    stop: () => app.stop(),
+  };
+}
+
+async function serveAsWorker(): Promise<number> {
+  await runAsWorker(async ({ number, config, file }, seat, signal) => {
+    const log = createLogger(config.telemetry.log_level).child({ worker: number });
+    const app = await startApp(config, log, signal, seat);
+    return {
+      ...openedOf(app, config, file),
+      started: { addresses: app.addresses, banner: banner(config, app, file) },
+    };
+  });
+  return EXIT.ok;
+}
+
+/** What is said to a caller that nobody knows, and what anybody may listen to, is a choice to be seen. */
+function warnOfOpenDoors(config: Config, log: Log): void {
+  for (const name of plaintextSurfaces(config))
+    if (name === 'grpc' || !LOOPBACK.test(config[name].address))
+      log.warn(
+        { surface: name, address: config[name].address },
+        `the ${name} surface is PLAINTEXT and takes any caller, as configured`,
+      );
+  const tokenInTheOpen = isPlaintext('ops', config.ops) && !LOOPBACK.test(config.ops.address);
+  if (config.ops.admin_token_file !== undefined && tokenInTheOpen)
+    log.warn(
+      { address: config.ops.address },
+      'the admin token crosses the network in PLAINTEXT, as configured',
+    );
+  warnOfPlaintextQuestions(config, log);
+  if (nobodyMayAsk(config)) log.warn({ setting: 'grpc.allow' }, NOBODY);
+}
+
 const NOBODY = 'nobody may ask: grpc.allow is empty';
 
 /** What is said to a caller that nobody knows is a choice to be seen. */
-function warnOfPlaintextQuestions(config: Config, log: Logger): void {
+function warnOfPlaintextQuestions(config: Config, log: Log): void {
   const { check, grpc, http, authzen } = config;
   const { plaintext_callers: anybody, explain } = check;
   const onGrpc = isPlaintext('grpc', grpc);
@@ -92,6 +147,7 @@ function warnOfPlaintextQuestions(config: Config, log: Logger): void {
 
 function banner(config: Config, { addresses, policies }: App, file: string | undefined): string {
   const scheme = (name: 'http' | 'ops') => (isPlaintext(name, config[name]) ? 'http' : 'https');
+  const workers = workerCount(config.workers);
   const lines = [
     'cedar-pdp is serving',
     `  gRPC      ${addresses.grpc}   ext_authz v3, DecisionService, health, reflection   (${isPlaintext('grpc', config.grpc) ? 'PLAINTEXT' : 'mutual TLS'})`,
@@ -102,6 +158,7 @@ function banner(config: Config, { addresses, policies }: App, file: string | und
     `  ops       ${scheme('ops')}://${addresses.ops}   /livez /readyz /metrics /policies`,
     ...policyLines(policies),
     `  log       ${relative('', config.audit.dir) || '.'}`,
+    ...(workers > 1 ? [`  workers   ${workers}, each with a log of its own in that folder`] : []),
   ];
   if (config.demo) lines.push('', ...demoHints(addresses.grpc, file));
   return `${lines.join('\n')}\n`;

@@ -11,6 +11,7 @@ import type { LogWriter } from '../audit/log/log-writer.ts';
 import { isPlaintext } from '../config/surfaces.ts';
 import type { Config } from '../config.ts';
 import { PdpError, messageOf } from '../pdp/errors.ts';
+import type { WorkloadIdentity } from '../pdp/identity.ts';
 import type { Log } from '../pdp/log.ts';
 import type { Clock } from '../pdp/ports.ts';
 import type { EventOrigin, SecurityEffect, SecurityEffects } from '../pdp/security-event.ts';
@@ -201,17 +202,23 @@ function idleWords(held: readonly Rule[], voided: boolean): string {
     : 'is not shut off';
 }
 
+/** Who does what the routes are asked for, and whom they do not listen to. */
+export interface RevocationRouteSource {
+  readonly admin: RevocationAdmin;
+  isShutOff(workload: WorkloadIdentity): boolean | Promise<boolean>;
+}
+
 /** The routes of revocation on the ops surface, by the configuration. Throws `InputError` for a token that cannot be used. */
 export function revocationRoutesOf(
   config: Config,
-  parts: Parts & { readonly clock: Clock },
+  source: RevocationRouteSource,
 ): ReadonlyMap<string, readonly Route[]> {
   const { admins, admin_token_file: tokenFile } = config.revocation;
   const matcher = createSpiffeMatcher(admins);
   return revocationRoutes({
-    admin: createRevocationAdmin(parts),
+    admin: source.admin,
     isAdmin: (workload) => matcher.matches(workload),
-    isShutOff: (workload) => parts.revocations.isShutOff({ kind: 'workload', id: workload.id }),
+    isShutOff: (workload) => source.isShutOff(workload),
     ...(isPlaintext('ops', config.ops) && tokenFile !== undefined && { token: openTokenCheck(tokenFile) }),
     readSubject: createSubjectReader(config),
   });

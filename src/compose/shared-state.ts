@@ -2,6 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DirLockedError, lockDir } from '../audit/log/dir-lock.ts';
 import type { Config } from '../config.ts';
+import type { Metrics } from '../telemetry.ts';
+import { SYSTEM_CLOCK } from './core.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
 import type { Log } from '../pdp/log.ts';
 import type { Clock } from '../pdp/ports.ts';
@@ -48,6 +50,26 @@ export async function openSharedState(
   }
   await ownJournal(journal, stack);
   return stack.use(await openEmbeddedState({ ...boundsOf(config), ...parts, journal }));
+}
+
+/** The state that replicas share, measured. */
+export async function openMeasuredState(
+  config: SharedStateConfig,
+  { log, metrics }: { readonly log: Log; readonly metrics: Metrics },
+  stack: AsyncDisposableStack,
+): Promise<OpenedSharedState> {
+  const shared = await openSharedState(
+    config,
+    {
+      clock: SYSTEM_CLOCK,
+      log,
+      onChanges: (count, origin) => metrics.sharedStateChanged(count, origin),
+      onResync: (cause) => metrics.sharedStateResynced(cause),
+    },
+    stack,
+  );
+  metrics.watchSharedState(shared);
+  return shared;
 }
 
 /**

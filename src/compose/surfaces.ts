@@ -15,7 +15,8 @@ export interface Served {
   readonly service: ExtAuthzService;
   readonly decisions: DecisionService;
   readonly http: Pick<HttpServerParts, 'clock' | 'log' | 'routes'>;
-  readonly ops: Omit<OpsParts, keyof Listening>;
+  /** Absent in a worker: the primary serves it. */
+  readonly ops: Omit<OpsParts, keyof Listening> | undefined;
   readonly identity: OwnIdentity | undefined;
 }
 
@@ -24,10 +25,11 @@ export interface Surfaces {
   readonly grpc: GrpcServer;
   /** Absent where nothing is served on it. */
   readonly http?: HttpListener;
-  readonly ops: HttpListener;
+  readonly ops?: HttpListener;
 }
 
-interface Listening {
+/** How a surface listens, as configured. */
+export interface Listening {
   readonly address: string;
   readonly tls?: TlsSettings;
 }
@@ -54,9 +56,9 @@ export async function openSurfaces(
   stack: AsyncDisposableStack,
   signal: AbortSignal | undefined,
 ): Promise<Surfaces> {
-  const { identity } = served;
+  const { identity, ops: parts } = served;
   const on = (name: (typeof SURFACES)[number]) => listeningOf(name, config, identity);
-  const openOps = async () => stack.use(await startOpsServer({ ...served.ops, ...on('ops') }));
+  const openOps = async () => parts && stack.use(await startOpsServer({ ...parts, ...on('ops') }));
   const early = isPlaintext('ops', config.ops) ? await openOps() : undefined;
   if (plaintextSurfaces(config).length < SURFACES.length) await identity?.held(signal);
   const grpc = await startGrpcServer(served.service, {
@@ -71,7 +73,8 @@ export async function openSurfaces(
     maxBodyBytes: config.http.max_body_bytes,
   });
   if (http) stack.use(http);
-  return { grpc, ...(http && { http }), ops: early ?? (await openOps()) };
+  const ops = early ?? (await openOps());
+  return { grpc, ...(http && { http }), ...(ops && { ops }) };
 }
 
 /** Has callers go elsewhere, then takes no new calls and lets those under way finish. The ops surface goes on, to say so. */
@@ -82,7 +85,8 @@ export async function drainSurfaces({ grpc, http }: Surfaces, shutdown: Config['
   await Promise.all([grpc.stop(graceMs), http?.drain(graceMs)]);
 }
 
-function listeningOf(
+/** Where a surface listens, and over mutual TLS for whom. */
+export function listeningOf(
   name: (typeof SURFACES)[number],
   config: Config,
   identity: OwnIdentity | undefined,

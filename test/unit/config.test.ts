@@ -596,6 +596,7 @@ describe('the environment', () => {
         'audit.retention.max_bytes': '9999999',
         'audit.keys.epoch_hours': '48',
         'workloads.xfcc.trusted_hops': '3',
+        workers: '3',
       };
       const [text, value] =
         limits[setting.path.join('.')] === undefined

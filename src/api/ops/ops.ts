@@ -28,9 +28,9 @@ export interface Readiness {
 /** Policy rollout, as operators steer it. */
 export interface Rollout {
   /** Both slots, as JSON. */
-  policies(): object;
+  policies(): object | Promise<object>;
   /** What shadow evaluation has seen; `undefined` where no candidate is configured. */
-  shadow(): ShadowReport | undefined;
+  shadow(): ShadowReport | undefined | Promise<ShadowReport | undefined>;
   /** Puts the candidate in force and returns what happened, as JSON. Rejects with `PdpError` where it cannot. */
   promote(digest: string | undefined): Promise<object>;
   /** Undoes the newest promotion. Rejects with `PdpError` where it cannot. */
@@ -40,7 +40,7 @@ export interface Rollout {
 /** What the ops surface shows. */
 export interface OpsParts extends Omit<HttpListenerOptions, 'surface'> {
   readonly clock: Clock;
-  readiness(): Readiness;
+  readiness(): Readiness | Promise<Readiness>;
   /** Metrics in the Prometheus text format. */
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
   readonly rollout: Rollout;
@@ -81,19 +81,19 @@ function routesOf(parts: OpsParts): ReadonlyMap<string, readonly Route[]> {
       return json(200, await run(await readDigest(request)));
     },
   });
-  const seen = (request: IncomingMessage): ShadowReport => {
+  const seen = async (request: IncomingMessage): Promise<ShadowReport> => {
     gate.mayRead(request);
-    const report = rollout.shadow();
+    const report = await rollout.shadow();
     if (report) return report;
     throw new OpsRefusal(404, 'no candidate is configured (policies.candidate)');
   };
   return new Map([
     ['/livez', [get(() => text(200, 'ok'))]],
-    ['/readyz', [get(() => readyOf(parts.readiness()))]],
+    ['/readyz', [get(async () => readyOf(await parts.readiness()))]],
     ['/metrics', [get(async () => ({ status: 200, ...(await parts.metrics()) }))]],
-    ['/policies', [get(() => json(200, rollout.policies()))]],
-    ['/shadow', [get((request) => json(200, seen(request)))]],
-    ['/shadow.html', [get((request) => page(shadowPage(seen(request))))]],
+    ['/policies', [get(async () => json(200, await rollout.policies()))]],
+    ['/shadow', [get(async (request) => json(200, await seen(request)))]],
+    ['/shadow.html', [get(async (request) => page(shadowPage(await seen(request))))]],
     ['/policies/promote', [post((digest) => rollout.promote(digest))]],
     ['/policies/rollback', [post((digest) => rollout.rollback(digest))]],
     ...(parts.more ?? []),

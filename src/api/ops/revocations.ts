@@ -29,7 +29,7 @@ export interface PageCursor {
 /** Revocation, as administrators steer it. */
 export interface RevocationAdmin {
   /** A page of what is in force, as JSON, the newest first. */
-  list(limit: number, after: PageCursor | undefined): object;
+  list(limit: number, after: PageCursor | undefined): object | Promise<object>;
   /** Puts a change in force and says, as JSON, what is in force then. Rejects with `PdpError`, or `OpsRefusal`, where it cannot. */
   change(change: RevocationChange, by: string): Promise<object>;
 }
@@ -40,7 +40,7 @@ export interface RevocationRouteParts {
   /** Whether a workload that has proven itself by mutual TLS may revoke. */
   readonly isAdmin: (workload: WorkloadIdentity) => boolean;
   /** Whether a workload is shut off: nothing of it is good, nor does it lift that itself. */
-  readonly isShutOff: (workload: WorkloadIdentity) => boolean;
+  readonly isShutOff: (workload: WorkloadIdentity) => boolean | Promise<boolean>;
   /** The check of callers of a plaintext surface; absent: none of them may. */
   readonly token?: TokenCheck;
   /** Reads a subject as people write it, or says what is wrong with it. */
@@ -58,17 +58,17 @@ export function revocationRoutes(parts: RevocationRouteParts): ReadonlyMap<strin
       method: 'GET',
       query: true,
       callers: 'own',
-      answer(request, caller) {
-        adminOf(request, caller, parts);
+      async answer(request, caller) {
+        await adminOf(request, caller, parts);
         const { limit, after } = readPage(request);
-        return json(200, parts.admin.list(limit, after));
+        return json(200, await parts.admin.list(limit, after));
       },
     },
     {
       method: 'POST',
       callers: 'own',
       async answer(request, caller) {
-        const by = adminOf(request, caller, parts);
+        const by = await adminOf(request, caller, parts);
         const change = readChange(await readBody(request, MAX_BODY_BYTES), parts.readSubject);
         return json(200, await parts.admin.change(change, by));
       },
@@ -78,9 +78,13 @@ export function revocationRoutes(parts: RevocationRouteParts): ReadonlyMap<strin
 }
 
 /** Who asks, as records name them. */
-function adminOf(request: IncomingMessage, { workload, address }: Pep, parts: RevocationRouteParts): string {
+async function adminOf(
+  request: IncomingMessage,
+  { workload, address }: Pep,
+  parts: RevocationRouteParts,
+): Promise<string> {
   if (workload) {
-    if (parts.isShutOff(workload)) throw new OpsRefusal(403, `${workload.id} is shut off`);
+    if (await parts.isShutOff(workload)) throw new OpsRefusal(403, `${workload.id} is shut off`);
     if (parts.isAdmin(workload)) return workload.id;
     throw new OpsRefusal(
       403,

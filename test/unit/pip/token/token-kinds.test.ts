@@ -242,7 +242,7 @@ describe('new tokens beyond what can be verified', () => {
     ]);
     const verifier = createTokenVerifier(issuers, keySets, manualClock());
     const token = await idp.sign({ iss: 'https://slow.example.com' });
-    const answers = Array.from({ length: 300 }, () => verifier.verify(token, 'user', START));
+    const answers = Array.from({ length: 300 }, async () => verifier.verify(token, 'user', START));
     expect(await verifier.verify(await idp.sign(), 'user', START)).toMatchObject({ subject: 'alice' });
     released.resolve();
     const settled = await Promise.all(answers);
@@ -268,7 +268,7 @@ describe('new tokens beyond what can be verified', () => {
     );
     const token = await idp.sign();
     const answers = await Promise.all(
-      Array.from({ length: 50 }, () => verifier.verify(token, 'user', START)),
+      Array.from({ length: 50 }, async () => verifier.verify(token, 'user', START)),
     );
     expect(asked).toBe(1);
     expect(new Set(answers).size).toBe(1);
