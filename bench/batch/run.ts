@@ -9,7 +9,8 @@ import { format, resolveConfig } from 'prettier';
 import { loadDecisionServiceTypes } from '../../src/api/protos.ts';
 import { describeMachine } from '../load/report.ts';
 import { requestMaker } from '../load/requests.ts';
-import { pinGenerator, startPdp } from '../load/servers.ts';
+import { pinGenerator } from '../load/process.ts';
+import { startPdp } from '../load/servers.ts';
 
 const ITEMS = 1000;
 const ROUNDS = 15;

@@ -39,23 +39,36 @@ function literal(name: string, value: string): Buffer {
   return Buffer.concat([Buffer.from([0]), ...text]);
 }
 
-/** Frames of one call of `path` with the message `message`. */
-export function requestFrames(path: string, message: Buffer): RequestFrames {
+/** Frames of one call of `path` with `message`: a gRPC call, or a POST of JSON over HTTP/2. */
+export function requestFrames(path: string, message: Buffer, kind: 'grpc' | 'json' = 'grpc'): RequestFrames {
   const indexed = Buffer.from([0x83, 0x86]); // :method POST, :scheme http
   const fields = [
     literal(':path', path),
     literal(':authority', 'pdp'),
-    literal('content-type', 'application/grpc'),
+    literal('content-type', `application/${kind}`),
     literal('te', 'trailers'),
   ];
   const headers = frame(HEADERS, END_HEADERS, 0, Buffer.concat([indexed, ...fields]));
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(message.length, 1);
+  const prefix = Buffer.alloc(kind === 'grpc' ? 5 : 0);
+  if (kind === 'grpc') prefix.writeUInt32BE(message.length, 1);
   const data = frame(DATA, END_STREAM, 0, Buffer.concat([prefix, message]));
-  return { bytes: Buffer.concat([headers, data]), dataAt: headers.length, dataBytes: message.length + 5 };
+  return {
+    bytes: Buffer.concat([headers, data]),
+    dataAt: headers.length,
+    dataBytes: message.length + prefix.length,
+  };
 }
 
-/** Told of each finished call: when it was due, and the `google.rpc.Status` code in the CheckResponse (-1: no answer). */
+/** Reads the code out of a DATA frame's payload: 0 for allowed, more for denied; `undefined` where it does not say. */
+export type ReadCode = (data: Buffer) => number | undefined;
+
+/** A CheckResponse begins with its `status`: field 1, a message whose field 1 is the code, left out when it is 0 (OK). */
+export function extAuthzCode(data: Buffer): number | undefined {
+  if (data.length < 7 || data[5] !== 0x0a) return undefined;
+  return (data[6] ?? 0) > 0 && data[7] === 0x08 ? (data[8] ?? -1) : 0;
+}
+
+/** Told of each finished call: when it was due, and the code of the answer (-1: no answer). */
 export type OnAnswer = (dueAt: number, code: number) => void;
 
 /** Calls under way on one connection at most; more than any scenario has. */
@@ -68,6 +81,7 @@ const WINDOW = 0x7fffffff - 65_535;
  */
 export class H2Connection implements Disposable {
   readonly #socket: Socket;
+  readonly #readCode: ReadCode;
   readonly #dueAt = new Float64Array(RING);
   readonly #code = new Int8Array(RING);
   #onAnswer: OnAnswer = () => undefined;
@@ -82,14 +96,15 @@ export class H2Connection implements Disposable {
   lastMessage: Buffer = Buffer.alloc(0);
 
   /** Connects to 127.0.0.1. */
-  static async connect(port: number): Promise<H2Connection> {
+  static async connect(port: number, readCode: ReadCode = extAuthzCode): Promise<H2Connection> {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
     await once(socket, 'connect');
-    return new H2Connection(socket);
+    return new H2Connection(socket, readCode);
   }
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, readCode: ReadCode) {
     this.#socket = socket;
+    this.#readCode = readCode;
     socket.on('data', (chunk) => this.#read(chunk));
     socket.on('error', () => this.#lost());
     socket.on('close', () => this.#lost());
@@ -174,11 +189,11 @@ export class H2Connection implements Disposable {
     else if (type === GOAWAY) this.#socket.destroy();
   }
 
-  /** A CheckResponse begins with its `status`: field 1, a message whose field 1 is the code, left out when it is 0 (OK). */
   #answer(data: Buffer, stream: number): void {
     this.#received += data.length;
-    if (data.length < 7 || data[5] !== 0x0a) return;
-    this.#code[(stream >>> 1) % RING] = (data[6] ?? 0) > 0 && data[7] === 0x08 ? (data[8] ?? -1) : 0;
+    const code = this.#readCode(data);
+    if (code === undefined) return;
+    this.#code[(stream >>> 1) % RING] = code;
     this.lastMessage = data.subarray(5);
   }
 

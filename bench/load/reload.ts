@@ -7,15 +7,19 @@ import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { H2Connection } from './h2-connection.ts';
 import { type Outcome, openLoop } from './load.ts';
+import { hurryGenerator, pinGenerator } from './process.ts';
 import { describeMachine } from './report.ts';
 import { requestMaker } from './requests.ts';
-import { hurryGenerator, pinGenerator, startPdp } from './servers.ts';
+import { median } from './scenario.ts';
+import { startPdp } from './servers.ts';
 
 const POLICIES = 10_000;
 const RATE = 500;
 const WINDOW_MS = 12_000;
 const RELOADS = 5;
 const OUT = fileURLToPath(new URL('../RELOAD.md', import.meta.url));
+/** For the table of `npm run bench`. */
+const FIGURES = fileURLToPath(new URL('../reload.json', import.meta.url));
 
 /** Writes the set; each version differs in every policy. */
 function writePolicies(folder: string, version: number): void {
@@ -96,6 +100,13 @@ async function measure(folder: string, { cores }: Placement): Promise<Row[]> {
   return rows;
 }
 
+/** The p99 with a reload over the p99 before it, sorted. */
+function ratiosOf(rows: readonly Row[]): number[] {
+  return rows
+    .map(({ before, during }) => quantile(during, 0.99) / quantile(before, 0.99))
+    .sort((a, b) => a - b);
+}
+
 function section({ title }: Placement, rows: readonly Row[]): string[] {
   const line = ({ before, during }: Row, index: number) => {
     const [was, is] = [quantile(before, 0.99), quantile(during, 0.99)];
@@ -111,10 +122,7 @@ function section({ title }: Placement, rows: readonly Row[]): string[] {
     ];
     return `| ${cells.join(' | ')} |`;
   };
-  const ratios = rows
-    .map(({ before, during }) => quantile(during, 0.99) / quantile(before, 0.99))
-    .sort((a, b) => a - b);
-  const median = ratios[Math.floor(ratios.length / 2)] ?? 0;
+  const ratios = ratiosOf(rows);
   return [
     `## ${title}`,
     '',
@@ -122,7 +130,7 @@ function section({ title }: Placement, rows: readonly Row[]): string[] {
     '| --- | --- | --- | --- | --- | --- | --- | --- |',
     ...rows.map(line),
     '',
-    `Median ratio of the p99: **${median.toFixed(2)}** (reach: at most 2), from ${ratios[0]?.toFixed(2)} to ${ratios.at(-1)?.toFixed(2)}.`,
+    `Median ratio of the p99: **${median(ratios).toFixed(2)}** (reach: at most 2), from ${ratios[0]?.toFixed(2)} to ${ratios.at(-1)?.toFixed(2)}.`,
     '',
   ];
 }
@@ -144,11 +152,15 @@ const hurried = hurryGenerator();
 const folder = mkdtempSync(join(tmpdir(), 'pdp-bench-'));
 try {
   const sections: string[] = [];
+  const figures: { title: string; ratio: number }[] = [];
   for (const [index, placement] of PLACEMENTS.entries()) {
     process.stderr.write(`${placement.title}\n`);
-    sections.push(...section(placement, await measure(join(folder, String(index)), placement)));
+    const rows = await measure(join(folder, String(index)), placement);
+    sections.push(...section(placement, rows));
+    figures.push({ title: placement.title, ratio: median(ratiosOf(rows)) });
   }
   const text = report(sections, hurried);
+  writeFileSync(FIGURES, `${JSON.stringify({ commit: describeMachine().commit, figures })}\n`);
   writeFileSync(OUT, await format(text, { ...(await resolveConfig(OUT)), filepath: OUT }));
   process.stdout.write(text);
 } finally {

@@ -9,7 +9,8 @@ const TOP = 16;
 const RIGHT = 16;
 const NINES = 3;
 
-const STYLE = `
+/** Shared by all pages. */
+export const STYLE = `
 :root { color-scheme: light dark; --fg: #1b1f24; --bg: #fff; --soft: #d0d7de; --noop: #6e7781; --pdp: #0969da; }
 @media (prefers-color-scheme: dark) { :root { --fg: #e6edf3; --bg: #0d1117; --soft: #30363d; --noop: #8b949e; --pdp: #58a6ff; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--fg); background: var(--bg); max-width: 820px; margin: 2rem auto; padding: 0 1rem; }
@@ -26,9 +27,27 @@ export function htmlReport(report: Report): string {
 <h1>cedar-pdp benchmark</h1>
 <p>Commit ${escape(report.commit)}, ${escape(report.when)}, Node.js ${escape(report.node)}, ${escape(report.cpu)}, ${report.cores} cores.
 The PDP beside a no-op grpc-js server that is given the same bytes; ${report.pinned ? 'one core each for server and generator' : 'processes not pinned'}.</p>
+<h2>Numbers to reach</h2>
+${reachTable(report)}
 ${report.scenarios.map(section).join('\n')}
 </html>
 `;
+}
+
+function reachTable({ reach }: Report): string {
+  const rows = reach.map(
+    ({ what, reach: goal, figure, verdict }) =>
+      `<tr><td>${escape(what)}<td>${escape(goal)}<td>${escape(figure)}<td>${verdict}</tr>`,
+  );
+  return `<table><tr><th>what<th>reach<th>figure<th></tr>${rows.join('\n')}</table>`;
+}
+
+function stageRows({ stages }: ScenarioResult): string {
+  const rows = stages.map(
+    ({ stage, mean, share }) =>
+      `<tr><td>${escape(stage)}<td>${mean.toFixed(1)} µs<td>${Math.round(share * 100)} %</tr>`,
+  );
+  return `<table><tr><th>stage<th>mean<th>share</tr>${rows.join('\n')}</table>`;
 }
 
 function section(scenario: ScenarioResult): string {
@@ -47,7 +66,8 @@ ${curves(noop, pdp)}
 <table><tr><th><th>no-op<th>PDP<th>ratio</tr>
 <tr><td>saturation<td>${perSecond(noop.throughput)}<td>${perSecond(pdp.throughput)}<td>${ratio.throughput.toFixed(2)}</tr>
 <tr><td>CPU for each answer<td>${us(noop.cpuUs)}<td>${us(pdp.cpuUs)}<td>${ratio.cpu.toFixed(2)}</tr>
-${rows.join('\n')}</table>`;
+${rows.join('\n')}</table>
+${stageRows(scenario)}`;
 }
 
 function bars(noop: Measured, pdp: Measured): string {
@@ -82,6 +102,7 @@ function curves(noop: Measured, pdp: Measured): string {
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Latency by percentile">${horizontal.join('')}${vertical.join('')}${line(noop, 'noop')}${line(pdp, 'pdp')}${legend}</svg>`;
 }
 
-function escape(text: string): string {
+/** Text for HTML. */
+export function escape(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }

@@ -17,9 +17,22 @@ export interface RequestMaker {
   /** The issuer's public key set. */
   readonly jwks: object;
   /** A user reads a report through the finance dashboard: token, workload and device. Each call mints a token of its own. */
-  report(user: string): RequestFrames;
+  report(user: string, options?: ReportOptions): RequestFrames;
+  /** A token of a user with a device; each call mints one of its own. */
+  token(user: string, device?: string): string;
   /** One workload calls another, without a user. */
   meshCall(): RequestFrames;
+  /** The same two as CheckRequests with `headers` in place of `header_map`, as Envoy sends them by default. */
+  plain(token: string): { readonly report: object; readonly mesh: object };
+  /** Frames of a call with this CheckRequest. */
+  framesOf(request: object): RequestFrames;
+}
+
+/** What differs from the usual report request. */
+export interface ReportOptions {
+  readonly path?: string;
+  /** In place of a freshly minted one. */
+  readonly token?: string;
 }
 
 /** A maker with a fresh ES256 key. */
@@ -31,17 +44,18 @@ export function requestMaker(): RequestMaker {
     const message = CheckRequest.encode(CheckRequest.fromObject(request)).finish();
     return requestFrames(CHECK_PATH, Buffer.from(message));
   };
+  const mint = (user: string, device = 'laptop-1') => signedToken(privateKey, user, device, (serial += 1));
   return {
     jwks: { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'bench-1', alg: 'ES256', use: 'sig' }] },
-    report: (user) => {
-      serial += 1;
-      return framesOf(reportRequest(token(privateKey, user, serial)));
-    },
+    report: (user, { path = REPORT_PATH, token = mint(user) } = {}) => framesOf(reportRequest(token, path)),
+    token: mint,
     meshCall: () => framesOf(meshRequest()),
+    plain: (token) => ({ report: reportRequest(token, REPORT_PATH, false), mesh: meshRequest(false) }),
+    framesOf,
   };
 }
 
-function token(key: KeyObject, user: string, serial: number): string {
+function signedToken(key: KeyObject, user: string, device: string, serial: number): string {
   const now = Math.floor(Date.now() / 1000);
   const header = { alg: 'ES256', typ: 'at+jwt', kid: 'bench-1' };
   const claims = {
@@ -52,7 +66,7 @@ function token(key: KeyObject, user: string, serial: number): string {
     exp: now + 3600,
     jti: `bench-${serial}`,
     amr: ['pwd', 'mfa'],
-    device_id: 'laptop-1',
+    device_id: device,
   };
   const signed = [header, claims]
     .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
@@ -61,13 +75,14 @@ function token(key: KeyObject, user: string, serial: number): string {
   return `${signed}.${signature.toString('base64url')}`;
 }
 
+const REPORT_PATH = '/api/reports/quarterly?year=2026';
 const SPIFFE = 'spiffe://prod.example.com/ns';
 
 /** What a browser behind an ingress sends. */
-function reportRequest(jwt: string): object {
+function reportRequest(jwt: string, path: string, raw = true): object {
   const headers = {
     ':method': 'GET',
-    ':path': '/api/reports/quarterly?year=2026',
+    ':path': path,
     ':authority': 'reports.example.com',
     ':scheme': 'https',
     authorization: `Bearer ${jwt}`,
@@ -76,11 +91,11 @@ function reportRequest(jwt: string): object {
     'user-agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
     ...FORWARDED,
   };
-  return checkRequest(`${SPIFFE}/finance/sa/dashboard-app`, `${SPIFFE}/finance/sa/reports-api`, headers);
+  return checkRequest(`${SPIFFE}/finance/sa/dashboard-app`, `${SPIFFE}/finance/sa/reports-api`, headers, raw);
 }
 
 /** What a service in the mesh sends. */
-function meshRequest(): object {
+function meshRequest(raw = true): object {
   const headers = {
     ':method': 'POST',
     ':path': '/internal/entries',
@@ -91,7 +106,7 @@ function meshRequest(): object {
     'user-agent': 'payment-api/1.4',
     ...FORWARDED,
   };
-  return checkRequest(`${SPIFFE}/payments/sa/payment-api`, `${SPIFFE}/ledger/sa/ledger-api`, headers);
+  return checkRequest(`${SPIFFE}/payments/sa/payment-api`, `${SPIFFE}/ledger/sa/ledger-api`, headers, raw);
 }
 
 const FORWARDED = {
@@ -101,11 +116,12 @@ const FORWARDED = {
   traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
 };
 
-/** A CheckRequest in Envoy's words, headers raw (`encode_raw_headers`). */
+/** A CheckRequest in Envoy's words; headers raw where Envoy has `encode_raw_headers`. */
 function checkRequest(
   source: string,
   destination: string,
   headers: Readonly<Record<':method' | ':path' | ':authority', string>>,
+  raw: boolean,
 ): object {
   const entries = Object.entries(headers).map(([key, value]) => ({ key, rawValue: Buffer.from(value) }));
   return {
@@ -121,7 +137,7 @@ function checkRequest(
           scheme: 'https',
           protocol: 'HTTP/2',
           size: -1,
-          headerMap: { headers: entries },
+          ...(raw ? { headerMap: { headers: entries } } : { headers }),
         },
       },
       tlsSession: { sni: 'reports.example.com' },

@@ -1,6 +1,8 @@
-import { H2Connection } from './h2-connection.ts';
+import { H2Connection, type ReadCode, type RequestFrames } from './h2-connection.ts';
 import { type Outcome, type RequestAt, type RunOptions, closedLoop, openLoop } from './load.ts';
-import { type ServerProcess, machineBusyMs } from './servers.ts';
+import { type ServerProcess, machineBusyMs } from './process.ts';
+import { type PdpProcess, startNoop } from './servers.ts';
+import { type StageTime, denialsBetween, stageBudget } from './stages.ts';
 
 /** How long everything takes. */
 export interface Timing {
@@ -14,6 +16,10 @@ export interface Timing {
 export interface Scenario {
   readonly name: string;
   readonly description: string;
+  /** Measured longer than the others. */
+  readonly important: boolean;
+  /** What the PDP's answers have to be. */
+  readonly expect: 'allow' | 'deny';
   /** Requests for a server; each call of the result goes on where the last one stopped. */
   readonly requestsFor: (server: ServerName) => RequestAt;
 }
@@ -55,6 +61,14 @@ export interface ScenarioResult {
   readonly rate: number;
   /** Cores that other processes used during the latency runs: they make the rare calls slow, whoever answers them. */
   readonly othersBusy: number;
+  /** Bytes of the PDP's answer, which the no-op server sends too. */
+  readonly answerBytes: number;
+  /** What the PDP's answers had to be. */
+  readonly expect: 'allow' | 'deny';
+  /** Where the PDP spent its time in the latency runs, by its own histograms. */
+  readonly stages: readonly StageTime[];
+  /** Denied checks of the PDP in all of its runs, by reason. */
+  readonly denials: Readonly<Record<string, number>>;
   readonly noop: Measured;
   readonly pdp: Measured;
 }
@@ -62,33 +76,75 @@ export interface ScenarioResult {
 const CONNECTIONS = 4;
 const CONCURRENCY = 64;
 
-interface Target {
-  readonly name: ServerName;
+/** Who takes part in a comparison. */
+export interface Contender {
+  readonly name: string;
   readonly server: ServerProcess;
-  readonly connections: readonly H2Connection[];
   readonly requestAt: RequestAt;
+  /** Absent: answers are ext_authz's. */
+  readonly readCode?: ReadCode;
+}
+
+/** What a comparison found, by contender. */
+export interface Comparison {
+  /** Calls per second of the latency runs. */
+  readonly rate: number;
+  readonly othersBusy: number;
+  readonly measured: ReadonlyMap<string, Measured>;
+}
+
+/** How a comparison is made. */
+export interface ComparisonOptions {
+  readonly title: string;
+  readonly timing: Timing;
+  readonly progress: (text: string) => void;
+  /** Whose half of saturation is the rate of the latency runs; absent: the slowest one's. */
+  readonly pacedBy?: string;
+  /** Told when the latency runs begin and have ended. */
+  readonly around?: (moment: 'begin' | 'end') => Promise<void>;
+}
+
+interface Target extends Contender {
+  readonly connections: readonly H2Connection[];
   readonly saturation: Outcome[];
   readonly cpuUs: number[];
   readonly steady: Outcome[];
 }
 
 /**
- * Measures both servers, turn by turn so that a noisy minute of the machine hits both: first how much they can do, then their
- * latency at half of what the PDP can do.
+ * Measures all contenders, turn by turn so that a noisy minute of the machine hits all: first how much they can do, then their
+ * latency at the same rate.
  */
-export async function runScenario(
-  scenario: Scenario,
-  servers: Readonly<Record<ServerName, ServerProcess>>,
-  timing: Timing,
-  progress: (text: string) => void,
-): Promise<ScenarioResult> {
-  const noop = await target('noop', servers.noop, scenario);
-  const pdp = await target('pdp', servers.pdp, scenario);
-  const targets = [noop, pdp];
-  for (const { name, ...each } of targets) {
-    progress(`${scenario.name}: warming up ${name}`);
-    await closedLoop({ ...runOptions(each, timing), measureMs: timing.warmUpMs }, CONCURRENCY);
+export async function compare(
+  contenders: readonly Contender[],
+  options: ComparisonOptions,
+): Promise<Comparison> {
+  const { title, timing, progress, pacedBy, around } = options;
+  const targets = await Promise.all(contenders.map(target));
+  try {
+    for (const each of targets) {
+      progress(`${title}: warming up ${each.name}`);
+      await closedLoop({ ...runOptions(each, timing), measureMs: timing.warmUpMs }, CONCURRENCY);
+    }
+    await saturate(targets, options);
+    const paced = targets.filter(({ name }) => pacedBy === undefined || name === pacedBy);
+    const slowest = Math.min(...paced.map(({ saturation }) => median(saturation.map(rateOf))));
+    const rate = Math.max(1, Math.round(slowest / 2));
+    await around?.('begin');
+    const others = othersSince(contenders.map(({ server }) => server));
+    await keepSteady(targets, options, rate);
+    const othersBusy = others();
+    await around?.('end');
+    return { rate, othersBusy, measured: new Map(targets.map((each) => [each.name, measured(each)])) };
+  } finally {
+    for (const { connections } of targets) connections.forEach((connection) => connection[Symbol.dispose]());
   }
+}
+
+async function saturate(
+  targets: readonly Target[],
+  { title, timing, progress }: ComparisonOptions,
+): Promise<void> {
   for (let round = 1; round <= timing.rounds; round++) {
     for (const each of targets) {
       const before = each.server.cpuMs();
@@ -96,53 +152,110 @@ export async function runScenario(
       each.saturation.push(outcome);
       each.cpuUs.push(((each.server.cpuMs() - before) * 1000) / outcome.sent);
       progress(
-        `${scenario.name}: saturation ${round}/${timing.rounds} ${each.name} ${Math.round(rateOf(outcome))}/s`,
+        `${title}: saturation ${round}/${timing.rounds} ${each.name} ${Math.round(rateOf(outcome))}/s`,
       );
     }
   }
-  const rate = Math.max(1, Math.round(median(pdp.saturation.map(rateOf)) / 2));
-  const others = othersSince(servers);
+}
+
+async function keepSteady(
+  targets: readonly Target[],
+  { title, timing, progress }: ComparisonOptions,
+  rate: number,
+): Promise<void> {
   for (let round = 1; round <= timing.rounds; round++) {
     for (const each of targets) {
       const outcome = await openLoop({ ...runOptions(each, timing), measureMs: timing.latencyMs }, rate);
       each.steady.push(outcome);
       const p99 = Math.round(percentile(outcome.latencies, 0.99));
-      progress(`${scenario.name}: ${rate}/s ${round}/${timing.rounds} ${each.name} p99 ${p99} us`);
+      progress(`${title}: ${rate}/s ${round}/${timing.rounds} ${each.name} p99 ${p99} us`);
     }
   }
-  const othersBusy = others();
-  for (const { connections } of targets) connections.forEach((connection) => connection[Symbol.dispose]());
+}
+
+/** Measures the PDP and, beside it, a no-op server that sends the same answer. Fails where the first answer is not the expected one. */
+export async function runScenario(
+  scenario: Scenario,
+  pdp: PdpProcess,
+  timing: Timing,
+  progress: (text: string) => void,
+): Promise<ScenarioResult> {
+  const { name, description, expect } = scenario;
+  const requestAt = scenario.requestsFor('pdp');
+  const answer = await answerOf(pdp.port, requestAt(0), expect);
+  await using noop = await startNoop(answer);
+  const before = await pdp.metrics();
+  const pages: string[] = [];
+  const { measured, ...rest } = await compare(
+    [
+      { name: 'noop', server: noop, requestAt: scenario.requestsFor('noop') },
+      { name: 'pdp', server: pdp, requestAt },
+    ],
+    {
+      title: name,
+      timing,
+      progress,
+      pacedBy: 'pdp',
+      around: async () => void pages.push(await pdp.metrics()),
+    },
+  );
+  const of = (who: ServerName) => found(measured.get(who));
+  const stages = stageBudget(pages[0] ?? '', pages[1] ?? '');
+  const denials = denialsBetween(before, await pdp.metrics());
   return {
-    name: scenario.name,
-    description: scenario.description,
-    rate,
-    othersBusy,
-    noop: measured(noop),
-    pdp: measured(pdp),
+    ...rest,
+    name,
+    description,
+    expect,
+    stages,
+    denials,
+    answerBytes: answer.length,
+    noop: of('noop'),
+    pdp: of('pdp'),
   };
 }
 
+function found(measured: Measured | undefined): Measured {
+  if (measured === undefined) throw new TypeError('a contender was not measured');
+  return measured;
+}
+
+const ATTEMPTS = 5;
+
+/** The server's own answer to a request, once it is as expected: the first ones may miss a deadline while code is cold. */
+export async function answerOf(
+  port: number,
+  request: RequestFrames,
+  expect: 'allow' | 'deny',
+  readCode?: ReadCode,
+): Promise<Buffer> {
+  using connection = await H2Connection.connect(port, readCode);
+  const options = { connections: [connection], requestAt: () => request, measureMs: 50, warmUpMs: 0 };
+  let last = '';
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const { allowed, denied, failed } = await closedLoop(options, 1);
+    if (failed === 0 && (expect === 'allow' ? denied : allowed) === 0)
+      return Buffer.from(connection.lastMessage);
+    last = `${allowed} allowed, ${denied} denied, ${failed} failed`;
+  }
+  throw new Error(`not all is ${expect}: ${last}`);
+}
+
 /** How many cores processes that are not ours use, from now until the result is called. */
-function othersSince({ noop, pdp }: Readonly<Record<ServerName, ServerProcess>>): () => number {
+function othersSince(servers: readonly ServerProcess[]): () => number {
   const generatorMs = () => (process.cpuUsage().user + process.cpuUsage().system) / 1000;
-  const others = () => machineBusyMs() - noop.cpuMs() - pdp.cpuMs() - generatorMs();
+  const others = () =>
+    servers.reduce((rest, server) => rest - server.cpuMs(), machineBusyMs()) - generatorMs();
   const [start, before] = [performance.now(), others()];
   return () => Math.max(0, others() - before) / (performance.now() - start);
 }
 
-async function target(name: ServerName, server: ServerProcess, scenario: Scenario): Promise<Target> {
+async function target(contender: Contender): Promise<Target> {
+  const { server, readCode } = contender;
   const connections = await Promise.all(
-    Array.from({ length: CONNECTIONS }, () => H2Connection.connect(server.port)),
+    Array.from({ length: CONNECTIONS }, () => H2Connection.connect(server.port, readCode)),
   );
-  return {
-    name,
-    server,
-    connections,
-    requestAt: scenario.requestsFor(name),
-    saturation: [],
-    cpuUs: [],
-    steady: [],
-  };
+  return { ...contender, connections, saturation: [], cpuUs: [], steady: [] };
 }
 
 function runOptions(

@@ -13,8 +13,8 @@ import { openSharedState } from '../../src/compose/shared-state.ts';
 import { loadConfig } from '../../src/config/file.ts';
 import type { Log } from '../../src/pdp/log.ts';
 import { createMetrics } from '../../src/telemetry.ts';
-import { type RequestMaker, ISSUER_NAME, requestMaker } from '../load/requests.ts';
-import { pdpConfig } from '../load/servers.ts';
+import { type RequestMaker, requestMaker } from '../load/requests.ts';
+import { pdpConfig, writeFacts } from '../load/servers.ts';
 
 /** What is asked again and again. */
 export const QUESTIONS = {
@@ -55,9 +55,7 @@ export async function openHotService(question: keyof typeof QUESTIONS): Promise<
 }
 
 async function openService(dir: string, { jwks }: RequestMaker, stack: AsyncDisposableStack) {
-  const alice = { [`${ISSUER_NAME}/alice`]: { groups: ['Finance'], revoked: false } };
-  writeFileSync(join(dir, 'jwks.json'), JSON.stringify(jwks));
-  writeFileSync(join(dir, 'directory.json'), JSON.stringify(alice));
+  writeFacts({ folder: dir, jwks, users: ['alice'] });
   writeFileSync(join(dir, 'pdp.yaml'), stringify(pdpConfig(dir, 0, 0)));
   const { config } = loadConfig(join(dir, 'pdp.yaml'), {});
   const common = { log: QUIET, clock: SYSTEM_CLOCK };

@@ -1,0 +1,199 @@
+import type { ScenarioResult } from './scenario.ts';
+
+/** A figure of a bench of its own, and the commit it is of. */
+export interface OtherFigure {
+  readonly value: number;
+  readonly commit: string;
+}
+
+/** All that the table is made of; what is absent was not measured. */
+export interface Figures {
+  readonly scenarios: readonly ScenarioResult[];
+  /** Milliseconds until ready with 100 policies. */
+  readonly startMs?: number | undefined;
+  /** Our throughput over theirs, mesh call. */
+  readonly cerbos?: OtherFigure | undefined;
+  readonly opaEnvoy?: OtherFigure | undefined;
+  /** p99 with a reload over p99 before it, a core to spare for the compiling thread. */
+  readonly reload?: OtherFigure | undefined;
+  /** Largest resident memory of the last third of a soak over that of the middle third. */
+  readonly memory?: (OtherFigure & { readonly requests: number }) | undefined;
+  /** Records/s and core. */
+  readonly replay?: OtherFigure | undefined;
+  readonly replayMemoised?: OtherFigure | undefined;
+}
+
+/** A row of the design's table of numbers to reach (§10). */
+export interface ReachRow {
+  readonly what: string;
+  readonly reach: string;
+  readonly figure: string;
+  readonly verdict: 'reached' | 'not reached' | 'not measured';
+}
+
+/** Requests that a soak needs to say something about memory. */
+export const SOAK_REQUESTS = 10_000_000;
+/** What resident memory may vary by and count as flat. */
+export const FLAT = 1.1;
+
+/** The design's table, row by row. */
+export function reachTable(figures: Figures): ReachRow[] {
+  const [hot, cold] = [named(figures, 'hot'), named(figures, 'cold')];
+  return [
+    ...counting(hotRows(hot), hot),
+    other(
+      'hot path beside Cerbos, decision log on, mesh call',
+      '≥ 6 ×',
+      figures.cerbos,
+      'bench:peers',
+      (n) => n >= 6,
+    ),
+    other('hot path beside OPA-Envoy, mesh call', '≥ 4 ×', figures.opaEnvoy, 'bench:peers', (n) => n >= 4),
+    ...counting(
+      [
+        row(
+          'cold path, p99',
+          '< 1 ms',
+          cold && `${(cold.pdp.latency.p99 / 1000).toFixed(2)} ms at ${cold.rate}/s`,
+          cold && cold.pdp.latency.p99 < 1000,
+        ),
+      ],
+      cold,
+    ),
+    ...counting([policiesRow(figures)], named(figures, 'policies-10'), named(figures, 'policies-10000')),
+    other(
+      'reload of 10 000 policies: p99 during over p99 before',
+      '≤ 2 ×',
+      figures.reload,
+      'bench:reload',
+      (n) => n <= 2,
+    ),
+    memoryRow(figures.memory),
+    other(
+      'replay, uncached, records/s and core',
+      '≥ 5000',
+      figures.replay,
+      'bench:audit',
+      (n) => n >= 5000,
+      0,
+    ),
+    other(
+      'replay, memoised keys, records/s and core',
+      '≥ 50 000',
+      figures.replayMemoised,
+      'bench:audit',
+      (n) => n >= 50_000,
+      0,
+    ),
+    row(
+      'start: ready with 100 policies',
+      '< 1 s',
+      figures.startMs === undefined ? undefined : `${Math.round(figures.startMs)} ms`,
+      (figures.startMs ?? Infinity) < 1000,
+    ),
+  ];
+}
+
+/** The share of answers that may be other than expected and the figures still count. */
+const STRAY = 0.01;
+
+/** Answers that are not what the scenario is about: denied for want of time, or none at all. */
+function stray({ expect, pdp }: ScenarioResult): number {
+  const wrong = (expect === 'allow' ? pdp.denied : pdp.allowed) + pdp.failed;
+  return wrong / Math.max(1, pdp.allowed + pdp.denied + pdp.failed);
+}
+
+/** Takes back what was reached with too many stray answers, and says how many there were. */
+function counting(
+  rows: readonly ReachRow[],
+  ...scenarios: readonly (ScenarioResult | undefined)[]
+): ReachRow[] {
+  const share = Math.max(0, ...scenarios.map((scenario) => (scenario ? stray(scenario) : 0)));
+  if (share <= STRAY) return [...rows];
+  const note = `${(share * 100).toFixed(1)} % of the answers were not the expected ones`;
+  return rows.map((each) =>
+    each.verdict === 'not measured'
+      ? each
+      : { ...each, figure: `${each.figure}; ${note}`, verdict: 'not reached' },
+  );
+}
+
+function named({ scenarios }: Figures, name: string): ScenarioResult | undefined {
+  return scenarios.find((scenario) => scenario.name === name);
+}
+
+function hotRows(hot: ScenarioResult | undefined): ReachRow[] {
+  const over = (key: 'p50' | 'p99') => (hot ? hot.pdp.latency[key] / hot.noop.latency[key] : 0);
+  const throughput = hot ? hot.pdp.throughput / hot.noop.throughput : 0;
+  const p99 = hot?.pdp.latency.p99 ?? Infinity;
+  const times = (value: number) => hot && `${value.toFixed(2)} ×`;
+  return [
+    row(
+      'hot path, throughput over the no-op server, audit `written`, one core',
+      '≥ 0.75 ×',
+      times(throughput),
+      throughput >= 0.75,
+    ),
+    row(
+      'hot path at half of saturation, p50 over the no-op server',
+      '≤ 1.3 ×',
+      times(over('p50')),
+      over('p50') <= 1.3,
+    ),
+    row(
+      'hot path at half of saturation, p99 over the no-op server',
+      '≤ 1.5 ×',
+      times(over('p99')),
+      over('p99') <= 1.5,
+    ),
+    row(
+      'hot path at half of saturation, p99',
+      '< 1 ms',
+      hot && `${(p99 / 1000).toFixed(2)} ms at ${hot.rate}/s`,
+      p99 < 1000,
+    ),
+  ];
+}
+
+/** By CPU time for each answer: what other work on the machine distorts least. */
+function policiesRow(figures: Figures): ReachRow {
+  const [few, many] = [named(figures, 'policies-10'), named(figures, 'policies-10000')];
+  const ratio = few && many ? many.pdp.cpuUs / few.pdp.cpuUs : undefined;
+  const figure = ratio === undefined ? undefined : `${ratio.toFixed(2)} × the CPU time of a decision`;
+  return row('10 000 policies against 10, cold', '≤ 1.5 ×', figure, (ratio ?? Infinity) <= 1.5);
+}
+
+function memoryRow(memory: Figures['memory']): ReachRow {
+  const what = '10 million distinct requests do not grow memory';
+  if (memory === undefined) return row(what, 'flat', undefined, false, 'npm run bench:soak');
+  const { value, commit, requests } = memory;
+  const figure = `${value.toFixed(2)} × after ${requests.toLocaleString('en-US')} requests (${commit})`;
+  if (requests < SOAK_REQUESTS)
+    return { what, reach: `≤ ${FLAT} ×`, figure: `${figure}: too few to say`, verdict: 'not measured' };
+  return row(what, `≤ ${FLAT} ×`, figure, value <= FLAT);
+}
+
+function other(
+  what: string,
+  reach: string,
+  figure: OtherFigure | undefined,
+  script: string,
+  reached: (value: number) => boolean,
+  digits = 2,
+): ReachRow {
+  const unit = digits === 0 ? '' : ' ×';
+  const text = figure && `${figure.value.toFixed(digits)}${unit} (${script}, ${figure.commit})`;
+  return row(what, reach, text, figure !== undefined && reached(figure.value), `npm run ${script}`);
+}
+
+function row(
+  what: string,
+  reach: string,
+  figure: string | undefined,
+  reached: boolean | undefined,
+  command?: string,
+): ReachRow {
+  if (figure === undefined)
+    return { what, reach, figure: command ? `\`${command}\`` : '', verdict: 'not measured' };
+  return { what, reach, figure, verdict: reached === true ? 'reached' : 'not reached' };
+}
