@@ -10,7 +10,7 @@ export type Program =
 /** The versions that are compared with. */
 const CERBOS = '0.55.0';
 const OPA = 'v1.22.2';
-const OPA_ENVOY = 'latest';
+const OPA_ENVOY = 'v1.14.1-envoy';
 const INSTALL_MS = 900_000;
 
 /**
@@ -95,7 +95,7 @@ function versionOf(path: string, ask: readonly string[]): string {
 function executableIn(folder: string): string | undefined {
   if (!existsSync(folder)) return undefined;
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name === 'cerbos')
+    .filter((entry) => entry.isFile() && entry.name.startsWith('cerbos'))
     .map((entry) => join(entry.parentPath, entry.name))
     .find(isProgram);
 }

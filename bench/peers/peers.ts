@@ -99,7 +99,8 @@ function cerbosUser(token: string): Questions {
 /** OPA with `bench/peers/opa`, asked over its REST API on HTTP/2: it has no gRPC. */
 export async function startOpa({ program, folder, maker }: Start): Promise<Peer> {
   const port = await freePort();
-  const args = ['run', '--server', '--h2c', `--addr=127.0.0.1:${port}`, ...opaArgs(folder, maker)];
+  const quiet = ['--log-level-request=error', '--disable-telemetry'];
+  const args = ['run', '--server', '--h2c', `--addr=127.0.0.1:${port}`, ...quiet, ...opaArgs(folder, maker)];
   const server = await started(program, args, port, `http://127.0.0.1:${port}/health`, folder);
   const frames = (input: object) =>
     requestFrames('/v1/data/bench/allow', Buffer.from(JSON.stringify({ input })), 'json');
@@ -112,7 +113,8 @@ export async function startOpaEnvoy({ program, folder, maker }: Start): Promise<
   const plugin = 'plugins.envoy_ext_authz_grpc';
   const settings = [`addr=127.0.0.1:${port}`, 'path=bench/allow', 'skip-request-body-parse=true'];
   const set = settings.map((setting) => `--set=${plugin}.${setting}`);
-  const args = ['run', '--server', `--addr=127.0.0.1:${httpPort}`, ...set, ...opaArgs(folder, maker)];
+  const own = ['--server', `--addr=127.0.0.1:${httpPort}`, '--skip-version-check', ...set];
+  const args = ['run', ...own, ...opaArgs(folder, maker)];
   const server = await started(program, args, port, `http://127.0.0.1:${httpPort}/health?plugins`, folder);
   const questions = opaQuestions(maker, (request) => maker.framesOf(request));
   return peer('opa-envoy', server, extAuthzCode, questions, join(folder, 'decisions.log'));
@@ -127,8 +129,7 @@ function opaArgs(folder: string, maker: RequestMaker): string[] {
   };
   writeFileSync(join(folder, 'data.json'), JSON.stringify(data));
   const config = `--config-file=${join(HERE, 'opa/config.yaml')}`;
-  const quiet = ['--log-level=info', '--log-level-request=error', '--disable-telemetry'];
-  return [config, ...quiet, join(HERE, 'opa/policy.rego'), join(folder, 'data.json')];
+  return [config, '--log-level=info', join(HERE, 'opa/policy.rego'), join(folder, 'data.json')];
 }
 
 function opaQuestions(
