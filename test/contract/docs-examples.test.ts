@@ -40,6 +40,12 @@ describe.each(['docs/authzen.md', 'docs/decision-service.md'])('%s', (page) => {
   });
 });
 
+test('shows a configuration for a mesh that is valid', () => {
+  const [text = ''] = blocks('deploy/README.md', 'yaml');
+  const { error } = ConfigSchema.safeParse(parse(text));
+  expect(error?.issues ?? []).toEqual([]);
+});
+
 test('what the quick start serves passes `pdp config check`', async () => {
   const { code, err } = await runPdp('config', 'check', '--config', at('deploy/local/pdp.yaml'));
   expect([code, err]).toEqual([0, '']);

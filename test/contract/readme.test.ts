@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { expect, test } from 'vitest';
@@ -29,4 +29,11 @@ test('the README names every command', () => {
     );
     expect([name, isNamed]).toEqual([name, true]);
   }
+});
+
+test('the README is short, and every file that it links to is there', () => {
+  expect(README.split('\n').length).toBeLessThanOrEqual(200);
+  const links = [...README.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, path = '']) => path);
+  expect(links.length).toBeGreaterThan(30);
+  expect(links.filter((path) => !existsSync(at(path)))).toEqual([]);
 });
