@@ -1,7 +1,7 @@
 import { ocsfEvent } from '../audit/export/ocsf.ts';
 import { noteReading } from '../audit/query/access-note.ts';
 import { scanRecords } from '../audit/query/scan.ts';
-import type { TimeRange } from '../audit/query/time-range.ts';
+import type { TimeRange } from '../audit/read/time-range.ts';
 import { isDecision } from '../audit/read/decision-record.ts';
 import { EXIT, type Terminal } from './command.ts';
 import { fileSink } from './file-sink.ts';

@@ -1,6 +1,6 @@
 import { NotProvable, buildEvidence } from '../audit/export/build-evidence.ts';
 import { noteReading } from '../audit/query/access-note.ts';
-import { type TimeRange, parseTime } from '../audit/query/time-range.ts';
+import { type TimeRange, parseTime } from '../audit/read/time-range.ts';
 import { TlogError } from '../audit/tlog/tlog-error.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
 import { exportOcsf } from './audit-export-ocsf.ts';

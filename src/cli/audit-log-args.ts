@@ -3,7 +3,7 @@ import { type Reading, noteReading } from '../audit/query/access-note.ts';
 import { isField } from '../audit/query/field-names.ts';
 import { hasOperator } from '../audit/query/filter.ts';
 import { harmless } from '../audit/query/row.ts';
-import { type TimeRange, parseTime } from '../audit/query/time-range.ts';
+import { type TimeRange, parseTime } from '../audit/read/time-range.ts';
 import { suggestion } from '../pdp/suggest.ts';
 import { badUsage } from './ask-server.ts';
 import type { Terminal } from './command.ts';

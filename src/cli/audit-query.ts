@@ -5,7 +5,7 @@ import { rowHeader, rowText } from '../audit/query/row.ts';
 import { scanRecords } from '../audit/query/scan.ts';
 import { queryLog, sqlJson, sqlTable } from '../audit/query/sql.ts';
 import { tableText } from '../audit/query/table-text.ts';
-import type { TimeRange } from '../audit/query/time-range.ts';
+import type { TimeRange } from '../audit/read/time-range.ts';
 import { badUsage } from './ask-server.ts';
 import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
 import { overLogs } from './over-logs.ts';

@@ -1,5 +1,7 @@
 import type { PolicySnapshot } from '../../pdp/policy-snapshot.ts';
-import { logSegments } from '../read/log-folder.ts';
+import { LiveSegments } from '../read/live-segments.ts';
+import { segmentsWithin } from '../read/segments-within.ts';
+import { rangeBetween } from '../read/time-range.ts';
 import type { HttpStatusOf } from '../replay/replayer.ts';
 import type { CurrentFacts } from './current-facts.ts';
 import { Judge } from './judge.ts';
@@ -49,8 +51,9 @@ const MEMO = 50_000;
  */
 export async function diffLog(dir: string, options: DiffLogOptions): Promise<DiffReport> {
   const started = performance.now();
-  const segments = logSegments(dir);
-  const { next, facts, httpStatus, engine, filter, onProgress } = options;
+  const { next, facts, httpStatus, engine, filter = {}, onProgress } = options;
+  const live = new LiveSegments(dir);
+  const segments = await segmentsWithin(dir, rangeBetween(filter));
   const tally = emptyTally();
   let decisions = 0;
   let read = 0;
@@ -64,9 +67,9 @@ export async function diffLog(dir: string, options: DiffLogOptions): Promise<Dif
     unreadable: (why) => countUnreadable(tally, why),
     aside: (kind) => void (tally.aside[kind] += 1),
   });
-  for (const at of segments.keys()) {
-    await walk.segment(segments, at, filter);
-    read = at + 1;
+  for (const { firstIndex } of segments) {
+    await live.read(firstIndex, (all, at) => walk.segment(all, at, filter));
+    read += 1;
     tell();
   }
   return {

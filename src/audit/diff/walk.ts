@@ -2,11 +2,17 @@ import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { CedarRequest } from '../../pdp/evaluation.ts';
 import type { PolicySnapshot } from '../../pdp/policy-snapshot.ts';
-import { type DecisionRecord, type LogRecord, isDecision, parseRecord } from '../read/decision-record.ts';
-import { readLines } from '../read/line-reader.ts';
+import {
+  type DecisionRecord,
+  type LogRecord,
+  isAsWritten,
+  isDecision,
+  parseRecord,
+} from '../read/decision-record.ts';
 import type { LogSegment } from '../read/log-folder.ts';
 import { type Pack, loadPack } from '../read/pack.ts';
 import { isUnanswerable, questionOf } from '../read/question.ts';
+import { linesOf, segmentSource } from '../read/segment-source.ts';
 import { findDecisions } from '../replay/origins.ts';
 import { type PolicyLibrary, createPolicyLibrary } from '../replay/recorded-policies.ts';
 import {
@@ -67,18 +73,24 @@ export class DiffWalk {
     this.#listener = listener;
   }
 
-  /** Compares the decisions of the segment at a position. A last line without its line feed is being written: it is left out. */
+  /**
+   * Compares the decisions of the segment at a position, those that are there now. A last line without its line feed is being written: it is left out. Throws
+   * the system's error, and where a file of the segment is not there, before anything is told.
+   */
   async segment(segments: readonly LogSegment[], at: number, filter: DiffFilter = {}): Promise<void> {
     const segment = segments[at];
     if (segment === undefined) return;
-    const facts = new SegmentFacts(await loadPack(segment.pack), this.#library);
+    const source = segmentSource(segment);
+    const facts = new SegmentFacts(await loadPack(source.pack), this.#library);
     const place: Place = { segments, at, facts, waiting: [], stages: [], snapshots: new Set() };
     if (this.#lastSnapshot !== undefined) place.snapshots.add(this.#lastSnapshot);
-    for await (const { lines, torn } of readLines(segment)) {
+    for await (const { lines, torn } of linesOf(source.lines)) {
       if (torn) break;
       for (const line of lines) {
         const record = parseRecord(line);
-        if (isWanted(record, filter)) await this.#record(record, place);
+        if (!isWanted(record, filter)) continue;
+        if (record && !isAsWritten(line, record)) this.#listener.unreadable(notReplayable('malformed'));
+        else await this.#record(record, place);
       }
       if (place.waiting.length >= MAX_WAITING) await this.#lookAgain(place);
       if (place.stages.length >= MAX_WAITING) this.#tellStages(place);

@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type FoundRecord, recordsIn, segmentsWithin } from '../query/scan.ts';
-import type { TimeRange } from '../query/time-range.ts';
+import { type FoundRecord, recordsIn } from '../query/scan.ts';
 import { isDecision } from '../read/decision-record.ts';
 import { type Pack, loadPack } from '../read/pack.ts';
 import { blobReferences, questionReferences } from '../read/references.ts';
+import { rangeAround, segmentsWithin } from '../read/segments-within.ts';
 import { tileFiles } from '../read/tile-files.ts';
 import { verifierKeyText, type VerifierKey } from '../tlog/note-key.ts';
 import { formatTlogProof } from '../tlog/proof-file.ts';
 import { inclusionProof } from '../tlog/proofs.ts';
-import { segmentSource } from '../verify/segment-source.ts';
+import { segmentSource } from '../read/segment-source.ts';
 import { NO_CHECKPOINT, NO_KEY } from '../verify/record-proof.ts';
 import { type LogTrust, type SealedHead, logTrust, sealedHead } from '../verify/trust.ts';
 import { checkEvidence, reusedBy } from './evidence-check.ts';
@@ -55,7 +55,7 @@ export async function buildEvidence(dir: string, id: string, given?: VerifierKey
 
 /** The line of a decision. `after`: one that reuses it, and so is younger. */
 async function findDecision(dir: string, id: string, after?: FoundRecord): Promise<FoundRecord> {
-  const segments = await segmentsWithin(dir, rangeOf(id));
+  const segments = await segmentsWithin(dir, rangeAround(id));
   const until = after?.segment.firstIndex ?? Number.POSITIVE_INFINITY;
   const needle = Buffer.from(`"decision_id":${JSON.stringify(id)}`);
   for (const segment of segments.filter(({ firstIndex }) => firstIndex <= until).toReversed()) {
@@ -67,15 +67,6 @@ async function findDecision(dir: string, id: string, after?: FoundRecord): Promi
       ? `the decision ${id}, which it reuses, is not in the log (any more)`
       : `the log has no decision ${id}`,
   );
-}
-
-const HOUR_MS = 3_600_000;
-
-/** When a decision was made, by the time in its id (UUIDv7), give or take. */
-function rangeOf(id: string): TimeRange {
-  if (!/^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(id)) return {};
-  const time = Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
-  return { from: time - HOUR_MS, to: time + HOUR_MS };
 }
 
 async function provenLine({ line, record, segment }: FoundRecord, source: Source): Promise<ProvenLine> {

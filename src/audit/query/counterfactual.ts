@@ -8,7 +8,7 @@ import { concludeEvaluation } from '../../pdp/stages/conclude.ts';
 import { suggestion } from '../../pdp/suggest.ts';
 import type { DecisionRecord } from '../read/decision-record.ts';
 import { recordedFacts } from './recorded-facts.ts';
-import { timeOf } from './scan.ts';
+import { timeOf } from '../read/segments-within.ts';
 import { type Change, changed } from './what-if.ts';
 
 /** What would have been different. */

@@ -5,6 +5,8 @@ import { TraceExplainer } from '../../pdp/explain/explain-trace.ts';
 import type { PolicySnapshot } from '../../pdp/policy-snapshot.ts';
 import type { LogRecord } from '../read/decision-record.ts';
 import { isUnanswerable, questionOf } from '../read/question.ts';
+import { segmentSource } from '../read/segment-source.ts';
+import { timeOf } from '../read/segments-within.ts';
 import { packFor } from '../replay/pack-for.ts';
 import { type PolicyLibrary, createPolicyLibrary } from '../replay/recorded-policies.ts';
 import { type Replayer, type ReplayerOptions, createReplayer } from '../replay/replayer.ts';
@@ -16,7 +18,6 @@ import { activationOf } from './activation.ts';
 import { type Counterfactual, type WhatIf, answerWhatIf } from './counterfactual.ts';
 import { type FoundDecision, decisionWithId, findDecision } from './find.ts';
 import { recordedFacts } from './recorded-facts.ts';
-import { timeOf } from './scan.ts';
 
 /** A policy that decided, as it was in force. */
 export interface DecidingPolicy {
@@ -100,7 +101,7 @@ function reusedId({ cache }: LogRecord): string | undefined {
 }
 
 async function factsOf({ record, segment }: FoundDecision, library: PolicyLibrary): Promise<SegmentFacts> {
-  return new SegmentFacts(await packFor(segment.pack, [record]), library);
+  return new SegmentFacts(await packFor(segmentSource(segment).pack, [record]), library);
 }
 
 /** The question, or why there is none to be seen; `undefined`: Cedar was not asked. */

@@ -1,7 +1,8 @@
 import { InputError } from '../../pdp/errors.ts';
 import { type DecisionRecord, isDecision } from '../read/decision-record.ts';
 import { type LogSegment, logSegments } from '../read/log-folder.ts';
-import { DISORDER_MS, firstTime, recordsIn, segmentsWithin, timeOf } from './scan.ts';
+import { DISORDER_MS, firstTime, segmentsWithin, timeOf } from '../read/segments-within.ts';
+import { recordsIn } from './scan.ts';
 import { lastRecords } from './tail.ts';
 
 /** A decision with where it is recorded. */

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { readLines } from '../read/line-reader.ts';
 import { type LogSegment, logSegments } from '../read/log-folder.ts';
+import { isAbsence, linesOf } from '../read/segment-source.ts';
 
 /** Where a reader stands: everything before was read. */
 export interface TailPosition {
@@ -76,7 +76,7 @@ export class Follower {
     try {
       this.#file = await open(path, 'r');
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+      if (!isAbsence(error)) throw error;
     }
   }
 
@@ -135,8 +135,13 @@ export class Follower {
 
   async *#compressed(segment: LogSegment): AsyncGenerator<Buffer> {
     this.#position = { segment: segment.firstIndex, lines: 0, bytes: 0 };
-    for await (const { lines, torn } of readLines(segment))
-      for (const line of torn ? [] : lines) yield* this.#lines(Buffer.concat([line, NEW_LINE]));
+    try {
+      for await (const { lines, torn } of linesOf(segment))
+        for (const line of torn ? [] : lines) yield* this.#lines(Buffer.concat([line, NEW_LINE]));
+    } catch (error) {
+      // Removed since it was listed: with the next segment it is told what is missing.
+      if (!isAbsence(error)) throw error;
+    }
     this.#finished = segment.firstIndex;
   }
 

@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs';
 import { messageOf } from '../../pdp/errors.ts';
 import { type LogRecord, parseRecord } from '../read/decision-record.ts';
-import { type LineSource, readLines } from '../read/line-reader.ts';
-import { type LogSegment, logSegments } from '../read/log-folder.ts';
-import { type TimeRange, isWhole, isWithin } from './time-range.ts';
+import type { LogSegment } from '../read/log-folder.ts';
+import { isAbsence, linesOf } from '../read/segment-source.ts';
+import { segmentsWithin, timeOf } from '../read/segments-within.ts';
+import { type TimeRange, isWhole, isWithin } from '../read/time-range.ts';
 
 /** A record with the exact bytes of its line. */
 export interface FoundRecord {
@@ -27,44 +27,6 @@ export interface ScanListener {
   onProblem?(words: string): void;
 }
 
-/**
- * How far the times in a log may be out of order, in ms: a decision is recorded after its time, and clocks are set back. Segments are only left out
- * where they are outside of the range by more.
- */
-export const DISORDER_MS = 10 * 60_000;
-
-const HEAD_BYTES = 128 * 1024;
-
-/** The segments that can hold records of a range, oldest first. Throws `InputError` where there is no log. */
-export async function segmentsWithin(dir: string, range: TimeRange): Promise<readonly LogSegment[]> {
-  const segments = logSegments(dir);
-  if (isWhole(range)) return segments;
-  const begins = await Promise.all(segments.map(firstTime));
-  return segments.filter((_segment, at) => {
-    const [begin, end] = [begins[at], begins[at + 1]];
-    if (range.to !== undefined && begin !== undefined && begin - DISORDER_MS >= range.to) return false;
-    return range.from === undefined || end === undefined || end + DISORDER_MS >= range.from;
-  });
-}
-
-/** Unix ms of a segment's first record; `undefined`: it says none. */
-export async function firstTime(segment: LogSegment): Promise<number | undefined> {
-  try {
-    for await (const { lines } of readLines({ ...sourceOf(segment), end: HEAD_BYTES }))
-      return timeOf(parseRecord(lines[0] ?? '') ?? {});
-  } catch {
-    // Whoever reads it whole is told why it cannot be.
-  }
-  return undefined;
-}
-
-/** Unix ms of a record; `undefined`: it says none. */
-export function timeOf(record: LogRecord): number | undefined {
-  const { timestamp } = record;
-  const time = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
-  return Number.isNaN(time) ? undefined : time;
-}
-
 /** The records of a range in the order of the log. Half a line at its end is left out: it is not written yet. */
 export async function* scanRecords(
   dir: string,
@@ -84,7 +46,10 @@ export async function* scanRecords(
   listener.onProgress?.({ records, segments: segments.length, of: segments.length });
 }
 
-/** The records of a segment, or of those only the ones whose lines hold `needle`. Throws an `Error` where it cannot be read and nobody is there to be told. */
+/**
+ * The records of a segment, or of those only the ones whose lines hold `needle`. A segment that was removed since the folder was listed holds none. Throws an
+ * `Error` where it cannot be read and nobody is there to be told.
+ */
 export async function* recordsIn(
   segment: LogSegment,
   listener: ScanListener = {},
@@ -92,7 +57,7 @@ export async function* recordsIn(
 ): AsyncGenerator<FoundRecord> {
   let bad = 0;
   try {
-    for await (const { lines, torn } of readLines(sourceOf(segment))) {
+    for await (const { lines, torn } of linesOf(segment)) {
       for (const line of torn ? [] : lines) {
         if (needle && !line.includes(needle)) continue;
         const record = parseRecord(line);
@@ -101,19 +66,15 @@ export async function* recordsIn(
       }
     }
   } catch (error) {
-    const words = `${segment.name} cannot be read to its end (${messageOf(error)})`;
-    if (!listener.onProblem) throw new Error(words, { cause: error });
-    listener.onProblem(`${words}: its records are missing here`);
+    const gone = isAbsence(error);
+    const words = gone
+      ? `${segment.name} was removed before it was read`
+      : `${segment.name} cannot be read to its end (${messageOf(error)})`;
+    if (!gone && !listener.onProblem) throw new Error(words, { cause: error });
+    listener.onProblem?.(`${words}: its records are missing here`);
   }
   if (bad > 0)
     listener.onProblem?.(
       `${segment.name} has ${bad} lines that are no records; ask pdp audit verify about them`,
     );
-}
-
-/** Where a segment is by now: it may have been compressed since the folder was listed. */
-export function sourceOf(segment: LogSegment): LineSource {
-  const { path, compressed } = segment;
-  if (compressed || existsSync(path) || !existsSync(`${path}.gz`)) return { path, compressed };
-  return { path: `${path}.gz`, compressed: true };
 }

@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type * as DuckDb from '@duckdb/node-api';
 import { InputError, messageOf } from '../../pdp/errors.ts';
-import { sourceOf, segmentsWithin } from './scan.ts';
+import { currentForm } from '../read/segment-source.ts';
+import { segmentsWithin } from '../read/segments-within.ts';
+import type { TimeRange } from '../read/time-range.ts';
 import { tableText } from './table-text.ts';
-import type { TimeRange } from './time-range.ts';
 import { viewStatements } from './views.ts';
 
 /** The rows that a query gave. */
@@ -23,6 +25,9 @@ export interface SqlOptions {
   readonly limit: number;
 }
 
+/** How often the folder is listed, where segments are compressed or removed while they are read. */
+const MAX_ATTEMPTS = 5;
+
 const INSTALL = 'npm install @duckdb/node-api';
 
 /**
@@ -31,6 +36,25 @@ const INSTALL = 'npm install @duckdb/node-api';
  */
 export async function queryLog(sql: string, options: SqlOptions): Promise<SqlRows> {
   const duckdb = await loadDuckDb();
+  for (let attempt = 1; ; attempt++) {
+    const paths = (await segmentsWithin(options.dir, options.range)).map((segment) =>
+      resolve(currentForm(segment).path),
+    );
+    try {
+      return await queryFiles(duckdb, sql, { ...options, paths });
+    } catch (error) {
+      // Compressed or removed meanwhile: the folder is listed again.
+      if (attempt === MAX_ATTEMPTS || paths.every((path) => existsSync(path))) throw error;
+    }
+  }
+}
+
+interface FilesOptions extends SqlOptions {
+  /** The segments. */
+  readonly paths: readonly string[];
+}
+
+async function queryFiles(duckdb: typeof DuckDb, sql: string, options: FilesOptions): Promise<SqlRows> {
   const instance = await duckdb.DuckDBInstance.create(':memory:', {
     autoinstall_known_extensions: 'false',
     autoload_known_extensions: 'false',
@@ -58,9 +82,8 @@ async function loadDuckDb(): Promise<typeof DuckDb> {
 }
 
 /** Makes the views, and takes away what SQL could otherwise do: from here on only the segments can be opened, and no setting changed. */
-async function confine(connection: DuckDb.DuckDBConnection, { dir, range }: SqlOptions): Promise<void> {
-  const segments = await segmentsWithin(dir, range);
-  const files = `[${segments.map((segment) => literal(resolve(sourceOf(segment).path))).join(', ')}]`;
+async function confine(connection: DuckDb.DuckDBConnection, { range, paths }: FilesOptions): Promise<void> {
+  const files = `[${paths.map(literal).join(', ')}]`;
   const condition = [...bound('>=', range.from), ...bound('<', range.to)].join(' AND ') || 'true';
   for (const statement of [
     "SET TimeZone = 'UTC'",

@@ -1,10 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
 import { type LogRecord, parseRecord } from '../read/decision-record.ts';
-import { readLines } from '../read/line-reader.ts';
 import { type LogSegment, logSegments } from '../read/log-folder.ts';
+import { isAbsence, linesOf } from '../read/segment-source.ts';
 import type { Filter } from './filter.ts';
 import { Follower, type TailPosition } from './follower.ts';
-import { sourceOf } from './scan.ts';
 
 /** A record of a log that is still being written. */
 export interface TailedRecord {
@@ -38,17 +37,29 @@ export async function lastRecords(dir: string, count: number, filter: Filter): P
   for (const segment of segments.toReversed()) {
     if (position && records.length >= count) break;
     const end = await endOf(segment, count - records.length, filter);
+    // Retention removes the oldest first.
+    if (!end) break;
     position ??= end.position;
     records = [...end.records, ...records];
   }
   return { records, position: position ?? { segment: 0, lines: 0, bytes: 0 } };
 }
 
-async function endOf(segment: LogSegment, count: number, filter: Filter): Promise<Tail> {
+/** `undefined`: it was removed since the folder was listed. */
+async function endOf(segment: LogSegment, count: number, filter: Filter): Promise<Tail | undefined> {
+  try {
+    return await readEnd(segment, count, filter);
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
+}
+
+async function readEnd(segment: LogSegment, count: number, filter: Filter): Promise<Tail> {
   const records: TailedRecord[] = [];
   let lines = 0;
   let bytes = 0;
-  for await (const chunk of readLines(sourceOf(segment))) {
+  for await (const chunk of linesOf(segment)) {
     for (const line of chunk.torn ? [] : chunk.lines) {
       lines += 1;
       bytes += line.length + 1;

@@ -30,6 +30,12 @@ export function parseRecord(line: Buffer | string): LogRecord | undefined {
   }
 }
 
+/** Whether a decision's line is its only reading: what stands there twice, others might read otherwise. */
+export function isAsWritten(line: Buffer, record: LogRecord): boolean {
+  if (record['kind'] !== 'decision' && !line.includes('"kind":"decision"')) return true;
+  return JSON.stringify(record) === line.toString();
+}
+
 /** Whether a record is a decision with everything that readers rely on. */
 export function isDecision(record: LogRecord): record is DecisionRecord {
   const { kind, index, decision, policies } = record;

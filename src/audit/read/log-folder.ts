@@ -21,7 +21,10 @@ export function logSegments(dir: string): readonly LogSegment[] {
       dir,
       'holds no decision log: there is no segment-*.ndjson; give the folder that `audit.dir` names',
     );
-  return segments.map((segment) => ({ ...segment, ...packOf(dir, segment) }));
+  return segments.map((segment) => {
+    const pack = packOf(dir, segment.firstIndex);
+    return { ...segment, ...(pack && { pack }) };
+  });
 }
 
 function namesIn(dir: string): readonly string[] {
@@ -36,8 +39,9 @@ function refused(dir: string, message: string): InputError {
   return new InputError('there is no decision log to read:', [{ where: dir, message }]);
 }
 
-function packOf(dir: string, { firstIndex }: Segment): { readonly pack?: LineSource } {
+/** The pack of a segment as it is now; `undefined`: there is none. */
+export function packOf(dir: string, firstIndex: number): LineSource | undefined {
   const path = join(dir, packName(firstIndex));
-  if (existsSync(path)) return { pack: { path } };
-  return existsSync(`${path}.gz`) ? { pack: { path: `${path}.gz`, compressed: true } } : {};
+  if (existsSync(path)) return { path };
+  return existsSync(`${path}.gz`) ? { path: `${path}.gz`, compressed: true } : undefined;
 }

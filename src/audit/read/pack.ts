@@ -1,4 +1,5 @@
-import { type LineSource, readLines } from './line-reader.ts';
+import type { LineSource } from './line-reader.ts';
+import { linesOf } from './segment-source.ts';
 
 /** A blob as it is stored. */
 export interface StoredBlob {
@@ -11,7 +12,7 @@ const SPACE = 0x20;
 
 /** Reads the blobs of a pack, in order. What is no blob, or half a one, is left out: who needs it finds it missing. */
 export async function* readPack(source: LineSource): AsyncGenerator<StoredBlob> {
-  for await (const { lines, torn } of readLines(source)) {
+  for await (const { lines, torn } of linesOf(source)) {
     if (torn) return;
     for (const line of lines) {
       const space = line.indexOf(SPACE);

@@ -1,4 +1,4 @@
-import { logSegments } from '../read/log-folder.ts';
+import { LiveSegments } from '../read/live-segments.ts';
 import { type ReplayFilter, SegmentReplay } from './replay-segment.ts';
 import { type StatusTable, statusOf } from './status-table.ts';
 import { type Tally, count, emptyTally } from './tally.ts';
@@ -31,6 +31,7 @@ const PROGRESS_EVERY = 4096;
 
 /** Makes a job. `progress` is told of each few thousand records. */
 export function createJob(data: JobData, progress: (records: number) => void): Job {
+  const segments = new LiveSegments(data.dir);
   let tally = emptyTally();
   let untold = 0;
   const tell = (): void => {
@@ -44,24 +45,13 @@ export function createJob(data: JobData, progress: (records: number) => void): J
   });
   return {
     async run(firstIndex) {
-      await orAgain(async () => {
+      tally = emptyTally();
+      await segments.read(firstIndex, async (all, at) => {
         tally = emptyTally();
-        const segments = logSegments(data.dir);
-        const at = segments.findIndex((segment) => segment.firstIndex === firstIndex);
-        await replay.segment(segments, at, data.filter);
+        await replay.segment(all, at, data.filter);
       });
       tell();
       return tally;
     },
   };
-}
-
-/** A log that is in use changes its files: a closed segment is compressed. */
-async function orAgain(read: () => Promise<void>): Promise<void> {
-  try {
-    await read();
-  } catch (error) {
-    if (!(error instanceof Error) || !('code' in error) || error.code !== 'ENOENT') throw error;
-    await read();
-  }
 }

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { readLines } from '../read/line-reader.ts';
+import { currentForm, linesOf } from '../read/segment-source.ts';
 
 /** Lines of a segment that follow one another. */
 export interface LineRange {
@@ -24,8 +24,9 @@ const LINE_FEED = 0x0a;
  * Draws about `count` lines of a range by chance, each at most once. Of a long range that is not compressed only the drawn places are read: the
  * line after each, so that one that follows a longer one is a little likelier. Throws the system's error.
  */
-export async function sampleLines(range: LineRange, count: number): Promise<readonly Buffer[]> {
-  if (count <= 0 || range.count <= 0) return [];
+export async function sampleLines(listed: LineRange, count: number): Promise<readonly Buffer[]> {
+  if (count <= 0 || listed.count <= 0) return [];
+  const range = { ...listed, ...currentForm(listed) };
   if (range.compressed) return await ofStream(range, count);
   await using file = await open(range.path, 'r');
   const end = range.end ?? (await file.stat()).size;
@@ -38,7 +39,7 @@ async function ofStream(range: LineRange, count: number): Promise<readonly Buffe
   const numbers = drawn(range.count, count);
   const lines: Buffer[] = [];
   let number = -range.before;
-  for await (const { lines: some, torn } of readLines(range)) {
+  for await (const { lines: some, torn } of linesOf(range)) {
     for (const line of torn ? [] : some) {
       // A slice would keep the whole chunk that was read.
       if (numbers.has(number)) lines.push(Buffer.from(line));

@@ -1,7 +1,8 @@
 import { type DecisionRecord, isDecision, parseRecord } from '../read/decision-record.ts';
-import { readLines } from '../read/line-reader.ts';
 import type { LogSegment } from '../read/log-folder.ts';
 import type { Pack } from '../read/pack.ts';
+import { isAbsence, linesOf } from '../read/segment-source.ts';
+import { timeOf, timeOfId } from '../read/segments-within.ts';
 import { packFor } from './pack-for.ts';
 
 /** Where decisions are looked for. */
@@ -27,20 +28,27 @@ export async function findDecisions(
   visit: (record: DecisionRecord, pack: Pack) => void,
 ): Promise<void> {
   const missing = new Set(ids);
-  const oldest = Math.min(...[...ids].map(timeOf)) - MARGIN_MS;
+  const oldest = Math.min(...[...ids].map((id) => timeOfId(id) ?? 0)) - MARGIN_MS;
   for (let i = at; i >= 0 && missing.size > 0; i -= 1) {
     const segment = segments[i];
     if (segment === undefined || signal?.aborted) return;
-    const { records, since } = await decisionsIn(segment, missing);
-    const facts = i === at && pack ? pack : await packFor(segment.pack, records);
-    for (const record of records) visit(record, facts);
-    if (since < oldest) return;
+    const found = await lookedThrough(segment, missing, i === at ? pack : undefined);
+    // Retention removes the oldest first: where one was removed meanwhile, so were those before it.
+    if (!found) return;
+    for (const record of found.records) visit(record, found.pack);
+    if (found.since < oldest) return;
   }
 }
 
-/** Unix ms in a UUIDv7; the beginning of time where it is none. */
-function timeOf(id: string): number {
-  return /^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(id) ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : 0;
+/** `undefined`: the segment was removed since the folder was listed. */
+async function lookedThrough(segment: LogSegment, missing: Set<string>, pack: Pack | undefined) {
+  try {
+    const found = await decisionsIn(segment, missing);
+    return { ...found, pack: pack ?? (await packFor(segment.pack, found.records)) };
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
 }
 
 interface Found {
@@ -52,10 +60,10 @@ interface Found {
 async function decisionsIn(segment: LogSegment, missing: Set<string>): Promise<Found> {
   const records: DecisionRecord[] = [];
   let since: number | undefined;
-  for await (const { lines, torn } of readLines(segment)) {
+  for await (const { lines, torn } of linesOf(segment)) {
     if (torn) break;
     for (const line of lines) {
-      since ??= timestampOf(line);
+      since ??= timeOf(parseRecord(line) ?? {}) ?? Number.POSITIVE_INFINITY;
       const id = idIn(line);
       if (id === undefined || !missing.has(id)) continue;
       const record = parseRecord(line);
@@ -66,11 +74,6 @@ async function decisionsIn(segment: LogSegment, missing: Set<string>): Promise<F
     if (missing.size === 0) break;
   }
   return { records, since: since ?? Number.POSITIVE_INFINITY };
-}
-
-function timestampOf(line: Buffer): number {
-  const time = Date.parse(String(parseRecord(line)?.['timestamp']));
-  return Number.isNaN(time) ? Number.POSITIVE_INFINITY : time;
 }
 
 const MARK = '"decision_id":"';

@@ -1,5 +1,7 @@
 import { Worker } from 'node:worker_threads';
-import { type LogSegment, logSegments } from '../read/log-folder.ts';
+import type { LogSegment } from '../read/log-folder.ts';
+import { rangeAround, segmentsWithin } from '../read/segments-within.ts';
+import { rangeBetween } from '../read/time-range.ts';
 import { type Job, type JobData, type JobMessage, type JobOrder, createJob } from './job.ts';
 import type { ReplayFilter } from './replay-segment.ts';
 import type { HttpStatusOf } from './replayer.ts';
@@ -36,8 +38,10 @@ const MEMO = 50_000;
 /** Replays a decision log. Throws `InputError` where there is none, and the system's error where a file cannot be read. */
 export async function replayLog(dir: string, options: ReplayLogOptions): Promise<ReplayReport> {
   const started = performance.now();
-  const segments = logSegments(dir);
   const { httpStatus, engine, filter = {}, memo = true, onProgress } = options;
+  const { decision } = filter;
+  const range = decision === undefined ? rangeBetween(filter) : rangeAround(decision);
+  const segments = await segmentsWithin(dir, range);
   const data = { dir, engine, filter, status: statusTable(httpStatus), memo: memo ? MEMO : 0 };
   let records = 0;
   const progress = (more: number): void => onProgress?.((records += more));

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
-import { type DecisionRecord, type LogRecord, parseRecord } from '../read/decision-record.ts';
-import { readLines } from '../read/line-reader.ts';
+import { type DecisionRecord, type LogRecord, isAsWritten, parseRecord } from '../read/decision-record.ts';
 import type { LogSegment } from '../read/log-folder.ts';
 import { type Pack, loadPack } from '../read/pack.ts';
+import { linesOf, segmentSource } from '../read/segment-source.ts';
 import { type LookUp, findDecisions } from './origins.ts';
 import { type PolicyLibrary, createPolicyLibrary } from './recorded-policies.ts';
 import {
@@ -47,13 +47,17 @@ export class SegmentReplay {
     this.#tell = tell;
   }
 
-  /** Replays the records of the segment at a position. A last line without its line feed is being written: it is left out. */
+  /**
+   * Replays the records of the segment at a position: those that are there now, for the pack has what they need and no more. A last line without its line feed
+   * is being written: it is left out. Throws the system's error, and where a file of the segment is not there, before anything is told.
+   */
   async segment(segments: readonly LogSegment[], at: number, filter: ReplayFilter = {}): Promise<void> {
     const segment = segments[at];
     if (segment === undefined) return;
-    const pack = await loadPack(segment.pack);
+    const source = segmentSource(segment);
+    const pack = await loadPack(source.pack);
     const place = new Place({ segments, at, pack }, new SegmentFacts(pack, this.#library));
-    for await (const { lines, torn } of readLines(segment)) {
+    for await (const { lines, torn } of linesOf(source.lines)) {
       if (torn) break;
       for (const line of lines) if (isDrawn(line, filter)) this.#line(line, place, filter);
       if (place.waiting.length >= MAX_WAITING) await this.#lookAgain(place);
@@ -131,12 +135,6 @@ function isWanted(record: LogRecord | undefined, { from, to, decision }: ReplayF
   if (decision !== undefined && id !== decision) return false;
   if (typeof timestamp !== 'string') return true;
   return (from === undefined || timestamp >= from) && (to === undefined || timestamp < to);
-}
-
-/** Whether a decision's line is its only reading: what stands there twice, others might read otherwise. */
-function isAsWritten(line: Buffer, record: LogRecord): boolean {
-  if (record['kind'] !== 'decision' && !line.includes('"kind":"decision"')) return true;
-  return JSON.stringify(record) === line.toString();
 }
 
 function idOf(record: LogRecord | undefined): string {

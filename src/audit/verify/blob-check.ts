@@ -7,7 +7,7 @@ import { blobReferences, questionReferences } from '../read/references.ts';
 import { policyTextsOf } from '../read/question.ts';
 import { payloadDigest } from '../record/blob.ts';
 import type { Findings, Place } from './findings.ts';
-import { linesOf } from './segment-source.ts';
+import { linesOf } from '../read/segment-source.ts';
 
 const SPACE = 0x20;
 /** Erasures that are remembered: more than people can ask for. */

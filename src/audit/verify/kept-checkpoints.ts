@@ -4,7 +4,7 @@ import { messageOf } from '../../pdp/errors.ts';
 import { type LineSource, readLines } from '../read/line-reader.ts';
 import type { SealedCheckpoint } from '../tlog/epoch.ts';
 import type { Findings } from './findings.ts';
-import { isRefusal } from './segment-source.ts';
+import { isRefusal } from '../read/segment-source.ts';
 import { type LogTrust, openUnder } from './trust.ts';
 
 const NAME = 'checkpoints.log';

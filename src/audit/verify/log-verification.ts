@@ -19,7 +19,7 @@ import {
   isTwice,
   linesOf,
   segmentSource,
-} from './segment-source.ts';
+} from '../read/segment-source.ts';
 import { StoredLeaves } from './stored-leaves.ts';
 import { TreeCheck } from './tree-check.ts';
 import type { VerifyOptions } from './verify.ts';

@@ -6,7 +6,7 @@ import type { VerifierKey } from '../tlog/note-key.ts';
 import { inclusionProof } from '../tlog/proofs.ts';
 import { TlogError } from '../tlog/tlog-error.ts';
 import { verifyInclusion } from '../tlog/verify-proof.ts';
-import { linesOf } from './segment-source.ts';
+import { linesOf } from '../read/segment-source.ts';
 import { type LogTrust, type SealedHead, logTrust, sealedHead } from './trust.ts';
 
 /** What can be said of one record of a log. */

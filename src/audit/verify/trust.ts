@@ -10,7 +10,7 @@ import {
 import { type VerifierKey, parseVerifierKey } from '../tlog/note-key.ts';
 import { MAX_NOTE_BYTES } from '../tlog/note.ts';
 import { TlogError } from '../tlog/tlog-error.ts';
-import { isRefusal } from './segment-source.ts';
+import { isRefusal } from '../read/segment-source.ts';
 
 /** Whose signatures count in a log. */
 export interface LogTrust {

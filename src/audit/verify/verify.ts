@@ -7,7 +7,7 @@ import { Findings } from './findings.ts';
 import { type HeadSources, type Heads, headsOf } from './head-check.ts';
 import { LogVerification } from './log-verification.ts';
 import type { VerifyReport } from './report.ts';
-import { FolderChanged, isRefusal } from './segment-source.ts';
+import { FolderChanged, isRefusal } from '../read/segment-source.ts';
 
 /** What to check a log with. */
 export interface VerifyOptions extends HeadSources {

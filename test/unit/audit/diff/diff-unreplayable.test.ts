@@ -1,5 +1,7 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { createPseudonyms } from '../../../../src/audit/privacy/pseudonyms.ts';
+import { logSegments } from '../../../../src/audit/read/log-folder.ts';
 import { SUBJECT_KINDS } from '../../../../src/pdp/subject-key.ts';
 import { REPORT_POLICIES } from '../../../support/decision-log.ts';
 import { changeBlobs, changeDecisions } from '../replay/fixture.ts';
@@ -66,6 +68,16 @@ describe('what replay cannot find again', () => {
     expect(tally.buckets).toMatchObject({ not_replayable: 1, gained: 2 });
     expect([...tally.why.keys()]).toEqual(['unknown_version']);
     expect(tally.open).toEqual({ gained: 1, revoked: 1, reclassified: 1 });
+  });
+
+  it('is counted where a line can be read in two ways', async () => {
+    await using log = await recorded();
+    const [{ path } = { path: '' }] = logSegments(log.dir);
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.replace('"decision":"ALLOW"', '"decision":"DENY","decision":"ALLOW"'));
+    const { tally } = await log.report(NEXT);
+    expect(tally.buckets).toMatchObject({ not_replayable: 1 });
+    expect([...tally.why.keys()]).toEqual(['malformed']);
   });
 
   it('says where the recorded answer does not come out under its own policies', async () => {

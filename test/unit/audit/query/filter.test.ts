@@ -4,7 +4,7 @@ import { Counter } from '../../../../src/audit/query/count.ts';
 import { isField } from '../../../../src/audit/query/field-names.ts';
 import { hasOperator, parseFilter } from '../../../../src/audit/query/filter.ts';
 import { coloured, harmless, rowText } from '../../../../src/audit/query/row.ts';
-import { parseTime } from '../../../../src/audit/query/time-range.ts';
+import { parseTime } from '../../../../src/audit/read/time-range.ts';
 import { FULL } from '../../../../src/audit/record/limits.ts';
 import type { LogRecord } from '../../../../src/audit/read/decision-record.ts';
 import { allowedTrace, recordLine, refusedTrace } from '../trace-fixture.ts';

@@ -28,6 +28,14 @@ function isOnCalendar(iso: string): boolean {
   return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
 }
 
+/** The range between two times in RFC 3339, each where it is given. */
+export function rangeBetween({ from, to }: { readonly from?: string; readonly to?: string }): TimeRange {
+  return {
+    ...(from !== undefined && { from: Date.parse(from) }),
+    ...(to !== undefined && { to: Date.parse(to) }),
+  };
+}
+
 /** Whether a time is in a range. */
 export function isWithin({ from, to }: TimeRange, time: number): boolean {
   return (from === undefined || time >= from) && (to === undefined || time < to);

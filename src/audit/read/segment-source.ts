@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
-import { type LineSource, type Lines, readLines } from '../read/line-reader.ts';
-import type { LogSegment } from '../read/log-folder.ts';
+import { dirname } from 'node:path';
+import { type LineSource, type Lines, readLines } from './line-reader.ts';
+import { type LogSegment, packOf } from './log-folder.ts';
 
 /** What of a segment is read, while the log may be growing, and its segments be compressed. */
 export interface SegmentSource {
@@ -15,13 +16,16 @@ export function segmentSource(segment: LogSegment): SegmentSource {
   const { name, firstIndex } = segment;
   const lines = currentForm(segment);
   // The pack of what is in the lines by now was written before them, and is read to its end.
-  const end = lines.compressed === true ? {} : { end: sizeOf(lines.path) };
-  const pack = segment.pack && currentForm(segment.pack);
+  const end = lines.compressed ? {} : { end: sizeOf(lines.path) };
+  const pack = segment.pack ? currentForm(segment.pack) : packOf(dirname(segment.path), firstIndex);
   return { name, firstIndex, lines: { ...lines, ...end }, pack };
 }
 
-/** A file that has been compressed since the folder was listed. */
-function currentForm({ path, compressed = false }: LineSource): LineSource {
+/** Where a file is by now: it may have been compressed since the folder was listed. */
+export function currentForm({
+  path,
+  compressed = false,
+}: LineSource): Required<Pick<LineSource, 'path' | 'compressed'>> {
   if (compressed || existsSync(path) || !existsSync(`${path}.gz`)) return { path, compressed };
   return { path: `${path}.gz`, compressed: true };
 }
@@ -38,7 +42,7 @@ export async function* linesOf(source: LineSource): AsyncGenerator<Lines> {
     const form = currentForm(source);
     // What is not there when it is opened has given no line yet.
     if (!isAbsence(error) || form.path === source.path) throw error;
-    yield* readLines(form);
+    yield* readLines({ ...source, ...form });
   }
 }
 
