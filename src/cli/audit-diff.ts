@@ -17,7 +17,15 @@ import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';
 import { readPolicyTexts } from '../pdp/policy-source.ts';
 import { badUsage } from './ask-server.ts';
 import { RANGE_OPTIONS, rangeOf, recordReading } from './audit-log-args.ts';
-import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import {
+  CONFIG_OPTION,
+  type Command,
+  EXIT,
+  type Terminal,
+  auditDirFor,
+  configFor,
+  parseCommandArgs,
+} from './command.ts';
 import { overLogs } from './over-logs.ts';
 
 interface Options {
@@ -76,7 +84,7 @@ function optionsOf(args: readonly string[], terminal: Terminal): Options {
     throw badUsage('--facts', `'${facts}' is neither frozen nor current`);
   const { from, to } = rangeOf(values, Date.now());
   return {
-    dir: positionals[0] ?? configFor(values.config, terminal).audit.dir,
+    dir: positionals[0] ?? auditDirFor(values.config, terminal),
     folders: values.policies,
     facts,
     filter: {

@@ -6,7 +6,7 @@ import { engineName } from '../pdp/cedar.ts';
 import { PERMIT_REASON } from '../pdp/decision.ts';
 import { badUsage } from './ask-server.ts';
 import { recordReading } from './audit-log-args.ts';
-import { CONFIG_OPTION, type Command, EXIT, configFor, parseCommandArgs } from './command.ts';
+import { CONFIG_OPTION, type Command, EXIT, auditDirFor, parseCommandArgs } from './command.ts';
 import { overLogs } from './over-logs.ts';
 import { vkeyOf } from './vkey.ts';
 
@@ -31,7 +31,7 @@ export const auditExplain: Command = overLogs(
       if (id === undefined || rest.length > 0) throw badUsage('pdp', 'expected ID [DIR]');
       const without = values['without-policy'] ?? [];
       const changes = (values.set ?? []).map(parseChange);
-      const dir = given ?? configFor(values.config, terminal).audit.dir;
+      const dir = given ?? auditDirFor(values.config, terminal);
       const options: ExplainOptions = {
         httpStatus: httpStatusOf,
         engine: engineName(),

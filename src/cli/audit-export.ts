@@ -4,7 +4,14 @@ import { type TimeRange, parseTime } from '../audit/read/time-range.ts';
 import { TlogError } from '../audit/tlog/tlog-error.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
 import { exportOcsf } from './audit-export-ocsf.ts';
-import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import {
+  CONFIG_OPTION,
+  type Command,
+  EXIT,
+  type Terminal,
+  auditDirFor,
+  parseCommandArgs,
+} from './command.ts';
 import { overLogs } from './over-logs.ts';
 import { fileSink } from './file-sink.ts';
 import { vkeyOf } from './vkey.ts';
@@ -33,7 +40,7 @@ export const auditExport: Command = overLogs(
       const range = rangeOf(values.from, values.to);
       if (decision !== undefined && (range.from ?? range.to) !== undefined)
         throw usage('--from and --to are for --ocsf');
-      const dir = positionals[0] ?? configFor(values.config, terminal).audit.dir;
+      const dir = positionals[0] ?? auditDirFor(values.config, terminal);
       return decision === undefined
         ? exportOcsf(dir, range, out, terminal)
         : exportEvidence(dir, decision, { out, vkey }, terminal);

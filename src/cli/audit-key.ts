@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { identityVkeyPath } from '../audit/seal/log-identity.ts';
 import { parseVerifierKey, verifierKeyText } from '../audit/tlog/note-key.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
-import { CONFIG_OPTION, type Command, EXIT, configFor, parseCommandArgs } from './command.ts';
+import { CONFIG_OPTION, type Command, EXIT, auditDirFor, parseCommandArgs } from './command.ts';
 import { overLogs } from './over-logs.ts';
 
 const OPTIONS = { ...CONFIG_OPTION, json: { type: 'boolean' } } as const;
@@ -17,7 +17,7 @@ export const auditKey: Command = overLogs(
       const { values, positionals } = parseCommandArgs(args, OPTIONS);
       if (positionals.length > 1)
         throw new InputError('bad usage:', [{ where: 'pdp', message: 'expected one DIR at most' }]);
-      const dir = positionals[0] ?? configFor(values.config, terminal).audit.dir;
+      const dir = positionals[0] ?? auditDirFor(values.config, terminal);
       const { name, vkey } = keyOf(dir);
       terminal.out(values.json ? `${JSON.stringify({ log: name, vkey })}\n` : `${vkey}\n`);
       if (!values.json) terminal.err(EXPLANATION);

@@ -7,7 +7,14 @@ import { queryLog, sqlJson, sqlTable } from '../audit/query/sql.ts';
 import { tableText } from '../audit/query/table-text.ts';
 import type { TimeRange } from '../audit/read/time-range.ts';
 import { badUsage } from './ask-server.ts';
-import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import {
+  CONFIG_OPTION,
+  type Command,
+  EXIT,
+  type Terminal,
+  auditDirFor,
+  parseCommandArgs,
+} from './command.ts';
 import { overLogs } from './over-logs.ts';
 import {
   RANGE_OPTIONS,
@@ -42,7 +49,7 @@ export const auditQuery: Command = overLogs(
     async run(args, terminal) {
       const { values, positionals } = parseCommandArgs(args, OPTIONS);
       const { query, wanted } = queryOf(positionals, values);
-      const dir = query.dir ?? configFor(values.config, terminal).audit.dir;
+      const dir = query.dir ?? auditDirFor(values.config, terminal);
       using stop = stopOnInterrupt();
       using progress = scanProgress(terminal);
       const records = await run({ ...query, dir }, wanted, { terminal, stop, progress });

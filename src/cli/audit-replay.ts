@@ -10,7 +10,14 @@ import { replayText } from '../audit/replay/report-text.ts';
 import { recordsIn } from '../audit/replay/tally.ts';
 import { engineName } from '../pdp/cedar.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
-import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import {
+  CONFIG_OPTION,
+  type Command,
+  EXIT,
+  type Terminal,
+  auditDirFor,
+  parseCommandArgs,
+} from './command.ts';
 import { overLogs } from './over-logs.ts';
 import { durationSeconds } from './duration.ts';
 import { progressLine } from './progress-line.ts';
@@ -75,7 +82,7 @@ function optionsOf(args: readonly string[], terminal: Terminal): Options {
   if (positionals.length > 1) throw usage('DIR', `expected one folder, got ${positionals.join(' ')}`);
   const { from, to, decision, sample } = values;
   return {
-    dir: positionals[0] ?? configFor(values.config, terminal).audit.dir,
+    dir: positionals[0] ?? auditDirFor(values.config, terminal),
     filter: {
       ...(from !== undefined && { from: timeOf('--from', from) }),
       ...(to !== undefined && { to: timeOf('--to', to) }),

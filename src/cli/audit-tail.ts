@@ -3,7 +3,14 @@ import { harmless, rowText } from '../audit/query/row.ts';
 import { type TailedRecord, follow, lastRecords } from '../audit/query/tail.ts';
 import { logWords, recordReading, wholeNumber } from './audit-log-args.ts';
 import { type Stop, stopOnInterrupt } from './audit-stop.ts';
-import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import {
+  CONFIG_OPTION,
+  type Command,
+  EXIT,
+  type Terminal,
+  auditDirFor,
+  parseCommandArgs,
+} from './command.ts';
 import { overLogs } from './over-logs.ts';
 
 const DEFAULT_COUNT = '10';
@@ -36,7 +43,7 @@ export async function runTail(
   const words = logWords(positionals);
   const filter = parseFilter(words.filters);
   const count = wholeNumber(values.lines, '-n', 0);
-  const dir = words.dir ?? configFor(values.config, terminal).audit.dir;
+  const dir = words.dir ?? auditDirFor(values.config, terminal);
   const show = ({ line, record }: TailedRecord) =>
     terminal.out(
       values.json ? `${line.toString()}\n` : `${rowText(record, { colours: terminal.interactive })}\n`,

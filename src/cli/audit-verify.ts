@@ -4,7 +4,14 @@ import { verifyLog } from '../audit/verify/verify.ts';
 import { checkEvidence } from '../audit/export/evidence-check.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
 import { evidenceText, verifyText } from './audit-verify-text.ts';
-import { CONFIG_OPTION, type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
+import {
+  CONFIG_OPTION,
+  type Command,
+  EXIT,
+  type Terminal,
+  auditDirFor,
+  parseCommandArgs,
+} from './command.ts';
 import { overLogs } from './over-logs.ts';
 import { progressLine } from './progress-line.ts';
 import { vkeyOf } from './vkey.ts';
@@ -30,7 +37,7 @@ export const auditVerify: Command = overLogs(
       if (positionals.length > 1) throw usage('expected one folder at most');
       const { json = false } = values;
       if (values.evidence !== undefined) return verifyEvidence(values.evidence, values.vkey, json, terminal);
-      const dir = positionals[0] ?? configFor(values.config, terminal).audit.dir;
+      const dir = positionals[0] ?? auditDirFor(values.config, terminal);
       const accessLog = values['access-log'];
       const progress = progressLine(terminal, 'records');
       const report = await verifyLog(dir, {

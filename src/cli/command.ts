@@ -68,3 +68,14 @@ export function positionals(found: readonly string[], ...names: readonly string[
     { where: 'pdp', message: `expected ${expected}, got ${found.length === 0 ? 'none' : found.join(' ')}` },
   ]);
 }
+
+/** The folder of the configured decision log. Throws `InputError`; where there is no configuration at all, it says what to give in its place. */
+export function auditDirFor(option: string | undefined, terminal: Terminal): string {
+  try {
+    return configFor(option, terminal).audit.dir;
+  } catch (error) {
+    if (!(error instanceof InputError) || configPath(option) !== undefined) throw error;
+    const message = 'give the folder of a decision log, or --config FILE: there is no pdp.yaml here';
+    throw new InputError('bad usage:', [{ where: 'DIR', message }]);
+  }
+}

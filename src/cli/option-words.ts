@@ -12,7 +12,7 @@ const WORDS: Readonly<Record<string, string>> = {
   '--filter TEXT': 'only tests whose name holds TEXT',
   '--for TIME': 'how long: 30m, 1h, 1h30m',
   '--force': 'overwrite files that are there',
-  '--html FILE': 'write a report as a page, with coverage',
+  '--html FILE': 'write a report as a page that needs nothing else',
   '--http HOST:PORT': 'where the HTTP surface listens; as configured unless given',
   '--json': 'print JSON',
   '--lift': 'end a shut-off; what was void stays void',
@@ -45,7 +45,7 @@ const WORDS: Readonly<Record<string, string>> = {
   '--user NAME': 'the `sub` in the token',
   '--checkpoint FILE':
     'a checkpoint of this log that you have kept elsewhere, to see that the log goes on from it',
-  '--decision ID': 'the decision to prove: with its record, what it was made of, and the proof',
+  '--decision ID': 'one decision, by its id',
   '--evidence FILE': 'check a file that `pdp audit export --decision` has made, in place of a log',
   '--from TIME': 'only from then on: 2026-11-22, or 2026-11-22T10:00:00Z',
   '--ocsf': 'every decision as an OCSF 1.8 event (API Activity), one JSON object per line',
@@ -66,15 +66,16 @@ const WORDS: Readonly<Record<string, string>> = {
     'exit with 1 where one of these is not empty, 3 where that cannot be told: gained,revoked,reclassified',
   '--since TIME': 'only from so long ago on: 2h, 7d',
   '--jobs N': 'threads that share the work; as many as there are cores unless given',
+  '-n N': 'how many of the last ones; 10 unless given',
   '--no-memo': 'evaluate every question, equal ones too',
   '--sample SHARE': 'only this share of the decisions: 0.01',
 };
 
-const OPTION = /--[a-z-]+(?:\[=[^\]]+\])?(?: (?:"[^"]+"|[A-Z][A-Z:=]*))?/g;
+const OPTION = /(?:--[a-z-]+|(?<=\[)-[a-z](?= [A-Z]))(?:\[=[^\]]+\])?(?: (?:"[^"]+"|[A-Z][A-Z:=]*))?/g;
 
 /** A line for each option that a usage names, in its order; an option without words is a mistake in the table above. */
 export function optionLines(usage: string): string[] {
-  const options = usage.match(OPTION) ?? [];
+  const options = [...new Set(usage.match(OPTION))];
   const width = Math.max(...options.map(({ length }) => length));
   return options.map((option) => `${option.padEnd(width)}  ${WORDS[option] ?? ''}`.trimEnd());
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { SYSTEM_CLOCK } from './core.ts';
 import type { Config } from '../config.ts';
 import { type LogIdentity, prepareIdentity } from '../audit/seal/log-identity.ts';
@@ -17,7 +18,13 @@ export function logIdentityOf({ audit }: Config): LogIdentity {
  * throws `InputError` where the key cannot be used.
  */
 export function createSealer(config: Config, logger: Log): LogSealer {
-  prepareIdentity(logIdentityOf(config));
+  const identity = logIdentityOf(config);
+  prepareIdentity(identity);
+  if (!existsSync(identity.identityFile))
+    logger.warn(
+      { file: identity.identityFile },
+      'the identity key of the decision log is not there: nothing is signed any more once the present epoch is over, until it is put back',
+    );
   return createLogSealer({ settings: sealSettingsOf(config), clock: SYSTEM_CLOCK, logger });
 }
 

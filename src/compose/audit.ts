@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SYSTEM_CLOCK } from './core.ts';
+import { openIn } from './audit-folder.ts';
 import { createSealer } from './audit-seal.ts';
 import { startSelfReplay } from './audit-self-replay.ts';
 import { controlPrivacyOf, openPseudonyms, recordPrivacyOf } from './audit-privacy.ts';
@@ -33,6 +34,10 @@ export interface AuditLog {
 
 /** Opens the decision log, says in it with which configuration this run begins, and lets its heart beat. */
 export async function openAuditLog(config: Config, log: Log, stack: AsyncDisposableStack): Promise<AuditLog> {
+  return await openIn(config.audit.dir, () => openLog(config, log, stack));
+}
+
+async function openLog(config: Config, log: Log, stack: AsyncDisposableStack): Promise<AuditLog> {
   const { dir, log: origin, durability } = config.audit;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const pseudonyms = openPseudonyms(config.audit);

@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises';
+import { auditProblems } from './dry-run-audit.ts';
 import { pipProblems } from './dry-run-pips.ts';
+import { inputProblems } from './input-problems.ts';
 import { openKeyFolder } from '../api/onward/key-folder.ts';
 import { openGate, openTokenCheck } from '../api/ops/ops-admin.ts';
 import { LOOPBACK } from '../config/rules.ts';
 import type { RedisServerConfig } from '../config/redis.ts';
 import type { Config } from '../config.ts';
 import { readVerifyingKey } from '../pdp/bundle/signature.ts';
-import { InputError, type Problem } from '../pdp/errors.ts';
+import type { Problem } from '../pdp/errors.ts';
 import type { Clock } from '../pdp/ports.ts';
 import type { TrustBundle } from '../pdp/x509-svid.ts';
 import { fileProblem } from '../pip/polled-file.ts';
@@ -27,7 +29,7 @@ type Spiffe = NonNullable<Config['spiffe']>;
 type Problems = readonly Problem[];
 
 /**
- * Reads, as serving would, the files that it cannot do without: our SVID and the trust bundles, keys, tokens and passwords. Nothing is
+ * Reads, as serving would, the files that it cannot do without: our SVID and the trust bundles, keys, tokens and passwords, and looks at the folder of the decision log. Nothing is
  * kept, opened or fetched. The problems, by the key of the configuration that names the file; none where all is well. Never rejects.
  */
 export async function dryRun(config: Config, parts: DryRunParts): Promise<Problems> {
@@ -41,6 +43,7 @@ export async function dryRun(config: Config, parts: DryRunParts): Promise<Proble
     ...(await redisProblems(config)),
     ...(await pipProblems(config.pips, parts.clock)),
     ...publicKeyProblems(config.policies),
+    ...(await auditProblems(config)),
   ];
 }
 
@@ -164,15 +167,4 @@ function publicKeyProblems(policies: Config['policies']): Problems {
       ),
     );
   return [...of(policies, 'policies'), ...of(policies.candidate, 'policies.candidate')];
-}
-
-/** What `check` throws of what people wrote. */
-function inputProblems(where: string, check: () => void): Problem[] {
-  try {
-    check();
-    return [];
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    return error.problems.map((problem) => ({ where, message: `${problem.where}: ${problem.message}` }));
-  }
 }

@@ -38,7 +38,7 @@ export function createReadiness(
     // Until then every check is denied; an outage later on is a warning, for every replica has it.
     if (!Number.isFinite(core.revocations.lagMs()))
       all.push('the shared state was never read (shared_state)');
-    if (!writer.healthy) all.push('the decision log cannot be written');
+    if (writer.lastError) all.push(`the decision log cannot be written: ${writer.lastError.message}`);
     const unsigned = onward?.problem();
     if (unsigned !== undefined) all.push(unsigned);
     const nobody = identity?.problem();

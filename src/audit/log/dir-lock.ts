@@ -85,7 +85,9 @@ function removeStale(path: string): void {
 function assertDead(lock: string, path: string): void {
   const owner = parseOwner(lock);
   if (owner === undefined || !isAlive(owner)) return;
-  throw new DirLockedError(`${path}: the log directory belongs to the running process ${owner.pid}`);
+  throw new DirLockedError(
+    `${path}: the log directory belongs to the running process ${owner.pid}: stop that one, or give each its own directory`,
+  );
 }
 
 interface Owner {

@@ -11,6 +11,11 @@ export const MEANS_WORDS = {
   stage_result: 'refused before policies were asked: record held against the table',
 } as const satisfies Record<Means, string>;
 
+/** How many of something, in words that go on with a verb: `All 3 decisions come`, `The one decision comes`. */
+function allOf(count: number, what: string): string {
+  return count === 1 ? `The one ${what} comes` : `All ${countText(count)} ${what}s come`;
+}
+
 /** The outcome of a run in one sentence. */
 export function verdictSentence(tally: Tally): { readonly text: string; readonly tone: Tone } {
   const { match, mismatch, notReplayable } = tally;
@@ -20,10 +25,10 @@ export function verdictSentence(tally: Tally): { readonly text: string; readonly
     return { text, tone: 'bad' };
   }
   if (notReplayable > 0) {
-    const text = `All ${countText(match)} replayed decisions come out as recorded; ${countText(notReplayable)} cannot be replayed.`;
+    const text = `${allOf(match, 'replayed decision')} out as recorded; ${countText(notReplayable)} cannot be replayed.`;
     return { text, tone: 'warn' };
   }
-  return { text: `All ${countText(match)} decisions come out as recorded.`, tone: 'good' };
+  return { text: `${allOf(match, 'decision')} out as recorded.`, tone: 'good' };
 }
 
 /** A share in percent with as many digits as it takes not to say 100 % of what is less. */

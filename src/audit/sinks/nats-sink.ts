@@ -106,7 +106,9 @@ function deliveryError(error: unknown): DeliveryError {
   if (error instanceof DeliveryError) return error;
   const text = faultText(error);
   // The client knows no better name for a subject that nobody listens to.
-  const message = /jetstream is not enabled/i.test(text) ? 'no stream takes the subject' : text;
+  const message = /jetstream is not enabled/i.test(text)
+    ? 'no stream takes the subject: create one on the server that does'
+    : text;
   return new DeliveryError(faultOf(error, text), message);
 }
 

@@ -213,3 +213,23 @@ describe('audit export and audit verify --evidence', () => {
     }
   });
 });
+
+it.each([
+  'verify',
+  'replay',
+  'diff --policies x',
+  'query',
+  'tail',
+  'explain 019a0000',
+  'export --ocsf',
+  'key',
+])(
+  'audit %s says what to give where there is neither a folder nor a configuration, and nothing of policies',
+  async (verb) => {
+    expect(await runPdp('audit', ...verb.split(' '))).toEqual({
+      code: 2,
+      out: '',
+      err: 'pdp: bad usage:\n  DIR: give the folder of a decision log, or --config FILE: there is no pdp.yaml here\n',
+    });
+  },
+);

@@ -41,7 +41,7 @@ describe('usage', () => {
       expect(out.split('\n')[0]).toBe(`pdp ${name} ${usage}`.trimEnd());
       const lines = out.split('\n').filter((line) => line.startsWith('  --'));
       expect(lines.map((line) => line.match(/--[a-z-]+/)?.[0])).toEqual([
-        ...(usage.match(/--[a-z-]+/g) ?? []),
+        ...new Set(usage.match(/--[a-z-]+/g)),
       ]);
       for (const line of lines) expect(line).toMatch(/^ {2}--\S.* {2}\S/);
     }

@@ -116,6 +116,26 @@ describe('a dry run', () => {
     ]);
   });
 
+  test('tells of keys and secrets of the decision log that cannot be used, and of a folder that cannot be', async () => {
+    const keys = { identity_file: inFolder('keys/bad.pem') };
+    const sinks = [
+      { name: 'a', kind: 'http', url: 'https://siem.example.com/', token_file: inFolder('no') },
+      { name: 'b', kind: 'http', url: 'https://siem.example.com/', token_file: inFolder('token') },
+    ];
+    const audit = { dir: inFolder('short/audit'), keys, sinks, privacy: { key_file: inFolder('short') } };
+    expect(await problemsOf({ audit })).toEqual([
+      expect.stringMatching(/^audit\.dir: .*short cannot be written to by this user \(EACCES/),
+      expect.stringMatching(/^audit\.keys\.identity_file: .*bad\.pem: /),
+      expect.stringMatching(/^audit\.privacy\.key_file: .*short: /),
+      expect.stringMatching(/^audit\.sinks\[0\]\.token_file: .*no: the file does not exist$/),
+    ]);
+  });
+
+  test('takes a decision log of which nothing is there yet: the first start makes it', async () => {
+    const privacy = { key_file: inFolder('not/yet.key') };
+    expect(await problemsOf({ audit: { dir: inFolder('not/yet'), privacy } })).toEqual([]);
+  });
+
   test('tells of a bundle that is none, and of those of bundle endpoints', async () => {
     const federation = [
       {

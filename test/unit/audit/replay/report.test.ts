@@ -96,7 +96,7 @@ describe('words', () => {
     expect(verdictSentence(tally).tone).toBe('good');
     count(tally, at(2), notReplayable('erased'));
     expect(verdictSentence(tally)).toEqual({
-      text: 'All 1 replayed decisions come out as recorded; 1 cannot be replayed.',
+      text: 'The one replayed decision comes out as recorded; 1 cannot be replayed.',
       tone: 'warn',
     });
     count(tally, at(3), MISMATCH);
