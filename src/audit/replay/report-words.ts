@@ -13,6 +13,7 @@ export const MEANS_WORDS = {
 
 /** How many of something, in words that go on with a verb: `All 3 decisions come`, `The one decision comes`. */
 function allOf(count: number, what: string): string {
+  if (count === 0) return `No ${what} comes`;
   return count === 1 ? `The one ${what} comes` : `All ${countText(count)} ${what}s come`;
 }
 

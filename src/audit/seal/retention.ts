@@ -93,8 +93,9 @@ function rootOf(dir: string, size: number): string | undefined {
  * Removes what was said to go, and the leaf hashes wholly below what stays (C2SP tlog-tiles, "Pruning"): the tiles above them stay, and with
  * them the proofs of all younger records. Throws the system's error; what is left goes with the next attempt.
  */
-export function prune(dir: string, { from, to, segments }: Pruning, fs: SealFs): void {
-  // First: who reads a segment that is there finds its tiles too.
+export function prune(dir: string, { from, to }: Pick<Pruning, 'from' | 'to'>, fs: SealFs): void {
+  // As they are now: a segment may have been compressed since it was said to go. First: who reads a segment that is there finds its tiles too.
+  const segments = segmentsOnDisk(dir).filter(({ end }) => end <= to + 1);
   for (const { files } of segments) for (const file of files) fs.remove(file);
   const end = Math.floor((to + 1) / TILE_WIDTH);
   for (let index = firstTile(dir, Math.floor(from / TILE_WIDTH)); index < end; index++) {

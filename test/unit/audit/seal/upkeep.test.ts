@@ -249,6 +249,21 @@ describe('retention', () => {
     expect(readdirSync(join(log.dir, 'tile/0')).filter((name) => name < '003')).toEqual([]);
   });
 
+  it('removes segments that were compressed after they were said to go, so that none is left without its tiles', async () => {
+    const log = await openFive({});
+    await log.seal();
+    const { nextIndex, segment } = log.writer.committed.read();
+    const progress = { sealed: nextIndex, keepFrom: nextIndex, open: segment, now: 0 };
+    const pruning = nextPruning(log.dir, { maxBytes: 1 }, progress);
+    if (pruning === undefined) throw new Error('nothing to prune');
+    for (const path of pruning.segments.flatMap(({ files }) => files))
+      for (const _step of compressFile(path, NODE_SEAL_FS));
+    prune(log.dir, pruning, NODE_SEAL_FS);
+    const left = readdirSync(log.dir).filter((name) => name.startsWith('segment-'));
+    expect(left.filter((name) => Number(name.slice(8, 28)) <= pruning.to)).toEqual([]);
+    expect(left).not.toEqual([]);
+  });
+
   it('never removes the segment in use', async () => {
     const log = await openSealedLog({
       settings: { retention: { maxBytes: 1024, days: 1 } },
