@@ -13,7 +13,6 @@ export const MEANS_WORDS = {
 
 /** How many of something, in words that go on with a verb: `All 3 decisions come`, `The one decision comes`. */
 function allOf(count: number, what: string): string {
-  if (count === 0) return `No ${what} comes`;
   return count === 1 ? `The one ${what} comes` : `All ${countText(count)} ${what}s come`;
 }
 
@@ -25,6 +24,8 @@ export function verdictSentence(tally: Tally): { readonly text: string; readonly
     const text = `${countText(mismatch)} of ${countText(match + mismatch)} replayed decisions come out otherwise than recorded.`;
     return { text, tone: 'bad' };
   }
+  if (match === 0)
+    return { text: `None of ${countText(notReplayable)} decisions can be replayed.`, tone: 'warn' };
   if (notReplayable > 0) {
     const text = `${allOf(match, 'replayed decision')} out as recorded; ${countText(notReplayable)} cannot be replayed.`;
     return { text, tone: 'warn' };

@@ -92,8 +92,11 @@ describe('words', () => {
   it('say what a run comes to', () => {
     const tally = emptyTally();
     expect(verdictSentence(tally)).toEqual({ text: 'There was no decision to replay.', tone: 'warn' });
+    const erased = emptyTally();
+    count(erased, at(1), notReplayable('erased'));
+    expect(verdictSentence(erased)).toEqual({ text: 'None of 1 decisions can be replayed.', tone: 'warn' });
     count(tally, at(1), MATCH);
-    expect(verdictSentence(tally).tone).toBe('good');
+    expect(verdictSentence(tally)).toEqual({ text: 'The one decision comes out as recorded.', tone: 'good' });
     count(tally, at(2), notReplayable('erased'));
     expect(verdictSentence(tally)).toEqual({
       text: 'The one replayed decision comes out as recorded; 1 cannot be replayed.',
