@@ -8,14 +8,15 @@ import {
   trace as otel,
 } from '@opentelemetry/api';
 import { type Logger, destination, pino } from 'pino';
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import type { SlotName } from './pdp/policy-slots.ts';
-import { letsThrough } from './pdp/decision.ts';
 import type { Observer } from './pdp/ports.ts';
 import { evidenceProblem } from './pdp/refused-evidence.ts';
 import type { ShadowOutcome } from './pdp/shadow-report.ts';
 import type { DecisionTrace, Stage } from './pdp/trace.ts';
 import type { BundleHealth } from './pdp/x509-svid.ts';
+import { checksCounter } from './telemetry/checks.ts';
+import { DurationHistogram } from './telemetry/duration-histogram.ts';
 import { type EventStreamMetrics, eventStreamMetrics } from './telemetry/event-streams.ts';
 import { type GrantMetrics, grantMetrics } from './telemetry/grants.ts';
 import {
@@ -37,11 +38,6 @@ export function createLogger(level: string): Logger {
     destination({ fd: 2, sync: true }),
   );
 }
-
-/** From a microsecond up: a cached decision takes tens of them. In seconds. */
-const BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000].map(
-  (us) => us / 1e6,
-);
 
 /** Figures read at scrape time. */
 export interface Gauges {
@@ -86,46 +82,32 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const checks = new Counter({
-    name: 'pdp_checks_total',
-    help: 'Checks answered.',
-    labelNames: ['surface', 'decision', 'reason', 'enforced', 'cached'],
+  const countCheck = checksCounter(registers);
+  const duration = new DurationHistogram(
+    'pdp_check_duration_seconds',
+    'Arrival to recorded decision.',
+    'decision',
     registers,
-  });
-  const duration = new Histogram({
-    name: 'pdp_check_duration_seconds',
-    help: 'Arrival to recorded decision.',
-    labelNames: ['decision'],
-    buckets: BUCKETS,
+  );
+  const stages = new DurationHistogram(
+    'pdp_stage_duration_seconds',
+    'Time in each stage of a check.',
+    'stage',
     registers,
-  });
-  const stages = new Histogram({
-    name: 'pdp_stage_duration_seconds',
-    help: 'Time in each stage of a check.',
-    labelNames: ['stage'],
-    buckets: BUCKETS,
-    registers,
-  });
+  );
   const countRefused = evidenceCounter(registers);
   return {
     registry,
     checked(trace) {
       countRefused(trace);
-      const decision = trace.decision.verdict === 'permit' ? 'ALLOW' : 'DENY';
-      checks.inc({
-        surface: trace.surface,
-        decision,
-        reason: trace.decision.reason,
-        enforced: String(decision === 'ALLOW' || !letsThrough(trace.decision)),
-        cached: String(trace.cache?.hit ?? false),
-      });
+      countCheck(trace);
       const recordUs = trace.timings.record ?? 0;
-      duration.observe({ decision }, (trace.latencyUs + recordUs) / 1e6);
-      for (const stage in trace.timings)
-        stages.observe({ stage }, (trace.timings[stage as Stage] ?? 0) / 1e6);
+      const decision = trace.decision.verdict === 'permit' ? 'ALLOW' : 'DENY';
+      duration.observe(decision, trace.latencyUs + recordUs);
+      for (const stage in trace.timings) stages.observe(stage, trace.timings[stage as Stage] ?? 0);
     },
     searched: searchMetrics(registers),
-    encoded: (microseconds) => stages.observe({ stage: 'encode' }, microseconds / 1e6),
+    encoded: (microseconds) => stages.observe('encode', microseconds),
     ...policyMetrics(registers),
     ...identityMetrics(registers),
     informationPointAsked: questionTimes(registers),

@@ -3,13 +3,12 @@ import { status } from '@grpc/grpc-js';
 import type { Connection } from '../caller.ts';
 import { HEAD_BYTES, type MessageProblem, MessageReader } from './message-reader.ts';
 
-/** What grpc-js sends before a message, in its order. */
-const HEADERS = {
-  ':status': 200,
-  'content-type': 'application/grpc+proto',
-  'grpc-accept-encoding': 'identity,deflate,gzip',
-  'grpc-encoding': 'identity',
-} as const;
+const CONTENT_TYPE = 'application/grpc+proto';
+/** What grpc-js sends before a message, in its order; names and values in turn, which Node.js has less to do for than for an object. */
+const HEADERS = [
+  ...[':status', '200', 'content-type', CONTENT_TYPE],
+  ...['grpc-accept-encoding', 'identity,deflate,gzip', 'grpc-encoding', 'identity'],
+] as const;
 const WITH_TRAILERS = { waitForTrailers: true } as const;
 const OK = { 'grpc-status': status.OK, 'grpc-message': 'OK' } as const;
 
@@ -69,8 +68,8 @@ export class UnaryStream {
     const trailers = {
       'grpc-status': code,
       'grpc-message': encodeURI(details),
-      ':status': HEADERS[':status'],
-      'content-type': HEADERS['content-type'],
+      ':status': 200,
+      'content-type': CONTENT_TYPE,
     };
     this.stream.respond(trailers, { endStream: true });
     // Not at once, for trailers that are not written yet would be lost.

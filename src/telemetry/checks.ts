@@ -1,0 +1,41 @@
+import { Counter, type Registry } from 'prom-client';
+import { letsThrough } from '../pdp/decision.ts';
+import type { DecisionTrace } from '../pdp/trace.ts';
+
+/** How often one combination of labels was seen since the last scrape. */
+interface Tally {
+  readonly labels: Readonly<Record<'surface' | 'decision' | 'reason' | 'enforced' | 'cached', string>>;
+  count: number;
+}
+
+/** Counts checks by what was decided, and gives them to prom-client when it is asked: not an object of labels for each. */
+export function checksCounter(registers: Registry[]): (trace: DecisionTrace) => void {
+  const tallies = new Map<string, Tally>();
+  const counter = new Counter({
+    name: 'pdp_checks_total',
+    help: 'Checks answered.',
+    labelNames: ['surface', 'decision', 'reason', 'enforced', 'cached'],
+    registers,
+    collect: () => {
+      for (const { labels, count } of tallies.values()) counter.inc({ ...labels }, count);
+      tallies.clear();
+    },
+  });
+  return (trace) => {
+    const { surface, decision, cache } = trace;
+    const allow = decision.verdict === 'permit';
+    const enforced = allow || !letsThrough(decision);
+    const hit = cache?.hit ?? false;
+    const key = `${surface} ${decision.reason}${allow ? ' allow' : ' deny'}${enforced ? ' enforced' : ''}${hit ? ' cached' : ''}`;
+    const tally = tallies.get(key);
+    if (tally) tally.count += 1;
+    else {
+      const verdict = allow ? 'ALLOW' : 'DENY';
+      const flags = { enforced: String(enforced), cached: String(hit) };
+      tallies.set(key, {
+        labels: { surface, decision: verdict, reason: decision.reason, ...flags },
+        count: 1,
+      });
+    }
+  };
+}
