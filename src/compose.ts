@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { type ExtAuthzParts, ExtAuthzService } from './api/ext-authz/service.ts';
+import { Admission } from './api/admission.ts';
 import { InFlight } from './api/in-flight.ts';
 import type { OnwardIdentity } from './api/onward/onward-identity.ts';
 import { openGate } from './api/ops/ops-admin.ts';
@@ -81,7 +82,7 @@ export async function startApp(
   );
   const onward = await openOnwardIdentity(config.onward_identity, { clock: SYSTEM_CLOCK, log }, stack);
   const events = await openEvents(config, { core, shared, writer, metrics, log }, stack);
-  const inFlight = new InFlight(config.decision.max_in_flight);
+  const inFlight = new InFlight(config.decision.max_in_flight, admissionOf(config));
   const services = servicesOf(config, { core, onward }, { inFlight, ...reportingOf(metrics, log) });
   const state = { draining: false, listening: false };
   const needed = plaintextSurfaces(config).length < SURFACES.length ? identity : undefined;
@@ -255,6 +256,12 @@ function serviceOf(config: Config, { core, onward }: Deciding, serving: Serving)
     maxRequestBytes: config.grpc.max_receive_bytes,
     ...serving,
   });
+}
+
+/** Absent where it is off. */
+function admissionOf({ decision: { overload } }: Config): Admission | undefined {
+  const { target_ms: targetMs, interval_ms: intervalMs } = overload;
+  return targetMs === 0 ? undefined : new Admission({ targetMs, intervalMs }, SYSTEM_CLOCK);
 }
 
 /** What the services of the gRPC surface share. */

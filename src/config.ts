@@ -31,6 +31,19 @@ const Decision = z.strictObject({
     .min(1)
     .default(2000)
     .meta({ description: 'Checks under way at once; more are denied right away (503).' }),
+  overload: z
+    .strictObject({
+      target_ms: z.number().min(0).max(1000).default(5).meta({
+        description:
+          'How long calls may wait before they are begun. Where there are more than can be answered, so many are denied right away (503) that the others wait for little more. 0: none are denied for this. In ms.',
+      }),
+      interval_ms: ms(
+        20,
+        'How long the wait must have been too long before the first call is denied for it.',
+        1,
+      ),
+    })
+    .prefault({}),
   realm: z
     .string()
     .regex(/^[ !#-[\]-~]+$/, 'must be printable ASCII without quotes')

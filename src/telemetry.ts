@@ -27,6 +27,7 @@ import {
   registerThreatLists,
 } from './telemetry/information-points.ts';
 import { type IssuerKeys, registerIssuerKeys } from './telemetry/issuers.ts';
+import { type OverloadFigures, registerOverload } from './telemetry/overload.ts';
 import { type SearchFigures, recordSearchSpan, searchMetrics } from './telemetry/searches.ts';
 import { type SharedStateMetrics, sharedStateMetrics } from './telemetry/shared-state.ts';
 
@@ -42,6 +43,7 @@ export function createLogger(level: string): Logger {
 /** Figures read at scrape time. */
 export interface Gauges {
   readonly inFlight: () => number;
+  readonly overload: OverloadFigures;
   readonly cacheEntries: () => number;
   readonly cacheBytes: () => number;
   readonly policies: () => number;
@@ -66,6 +68,7 @@ export interface Gauges {
 export interface Metrics extends EventStreamMetrics, GrantMetrics, SharedStateMetrics {
   readonly registry: Registry;
   checked(trace: DecisionTrace): void;
+  turnedAway(trace: DecisionTrace): void;
   readonly searched: (search: SearchFigures) => void;
   encoded(microseconds: number): void;
   policyReload(outcome: 'loaded' | 'refused', slot: SlotName): void;
@@ -85,7 +88,7 @@ export function createMetrics(): Metrics {
   const countCheck = checksCounter(registers);
   const duration = new DurationHistogram(
     'pdp_check_duration_seconds',
-    'Arrival to recorded decision.',
+    'Arrival to recorded decision; without the checks that were turned away.',
     'decision',
     registers,
   );
@@ -106,6 +109,7 @@ export function createMetrics(): Metrics {
       duration.observe(decision, trace.latencyUs + recordUs);
       for (const stage in trace.timings) stages.observe(stage, trace.timings[stage as Stage] ?? 0);
     },
+    turnedAway: countCheck,
     searched: searchMetrics(registers),
     encoded: (microseconds) => stages.observe('encode', microseconds),
     ...policyMetrics(registers),
@@ -179,6 +183,7 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
       },
     });
   add('pdp_checks_in_flight', 'Checks under way.', gauges.inFlight);
+  registerOverload(gauges.overload, registers);
   add('pdp_decision_cache_entries', 'Entries of the decision cache.', gauges.cacheEntries);
   add('pdp_decision_cache_bytes', 'Estimated bytes of the decision cache.', gauges.cacheBytes);
   add('pdp_policies', 'Policies in the active snapshot.', gauges.policies);

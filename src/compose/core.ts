@@ -211,6 +211,7 @@ function openShadow(
 function observerOf(observer: Observer, shadow: Shadow | undefined): Observer {
   if (!shadow) return observer;
   return {
+    turnedAway: (trace) => observer.turnedAway?.(trace),
     checked(trace) {
       observer.checked(trace);
       shadow.observe(trace);

@@ -19,6 +19,9 @@ export function observerOf(others: readonly Observer[], log: Logger, stack: Asyn
   const refusals = stack.use(createRefusedEvidenceLog({ clock: SYSTEM_CLOCK, log }));
   const observers = [...others, refusals];
   return {
+    turnedAway(trace) {
+      for (const other of observers) other.turnedAway?.(trace);
+    },
     checked(trace) {
       for (const other of observers) other.checked(trace);
       const { id, decision, stage } = trace;

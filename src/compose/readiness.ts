@@ -71,6 +71,11 @@ export function gaugesOf(
 ): Parameters<Metrics['watch']>[0] {
   return {
     inFlight: () => calls.count,
+    overload: {
+      shed: () => calls.turnedAway,
+      shedding: () => calls.admission?.isShedding ?? false,
+      waitedMs: () => calls.admission?.waitedMs ?? 0,
+    },
     cacheEntries: () => cache.statistics().entries,
     cacheBytes: () => cache.statistics().bytes,
     policies: () => policies.current()?.policyIds.length ?? 0,

@@ -1,5 +1,6 @@
 import { type CanonicalOptions, canonicalise } from './canonical.ts';
-import { type Refusal, isRefusal } from './decision.ts';
+import { type Deny, type Refusal, denyFor, isRefusal, refuse } from './decision.ts';
+import { messageOf } from './errors.ts';
 import type { AttributeSource, Clock, Observer, PolicySnapshotSource, Recorder } from './ports.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
 import type { Recalled, RecentAnswer, RecentAnswers } from './recent-answers.ts';
@@ -37,6 +38,11 @@ export interface Incoming extends Arrival {
 export interface DecisionPoint {
   /** Answers one check. Never rejects: every fault is a deny with its reason. The record is safe when it resolves. */
   decide(incoming: Incoming): Promise<DecisionTrace>;
+  /**
+   * Answers a check that is turned away before anybody looks at its question: records `decision`, and does nothing else. It never rejects; without a
+   * record it is denied as `audit_unavailable`. Who answers many of them gives the same `decision` each time.
+   */
+  turnAway(envelope: Envelope, decision: Deny): Promise<DecisionTrace>;
   /** What is remembered of a question with this fingerprint: it need not be decoded again. */
   recall(fingerprint: string): RecentAnswer | undefined;
 }
@@ -51,6 +57,7 @@ export function createDecisionPoint(parts: DecisionPointParts): DecisionPoint {
   };
   return {
     recall: (fingerprint) => parts.recentAnswers?.get(fingerprint),
+    turnAway: (envelope, decision) => turnAway(envelope, decision, parts),
     async decide(incoming) {
       const { fingerprint } = incoming;
       const { walk, answer } = await answered(incoming, parts, stages);
@@ -61,6 +68,32 @@ export function createDecisionPoint(parts: DecisionPointParts): DecisionPoint {
       return recorded;
     },
   };
+}
+
+/** No walk through the stages: this is what is done when there is no time, and must cost a fraction of an answer. */
+async function turnAway(
+  envelope: Envelope,
+  decision: Deny,
+  { recorder, observer, clock }: DecisionPointParts,
+): Promise<DecisionTrace> {
+  const latencyUs = (clock.monotonic() - envelope.startedAt) * 1000;
+  const trace = { ...envelope, decision, turnedAway: true, stage: 'decode', timings: {}, latencyUs } as const;
+  try {
+    await recorder.record(trace);
+  } catch (error) {
+    const unrecorded = denyFor(refuse('audit_unavailable', messageOf(error)));
+    return told({ ...trace, decision: unrecorded, stage: 'record' }, observer);
+  }
+  return told(trace, observer);
+}
+
+function told(trace: DecisionTrace, observer: Observer): DecisionTrace {
+  try {
+    observer.turnedAway?.(trace);
+  } catch {
+    // As of `checked`.
+  }
+  return trace;
 }
 
 /** Takes a question through the stages up to its answer, by an earlier one where that is good still. */

@@ -121,4 +121,6 @@ export interface Recorder {
 /** Told of every finished check, for metrics and traces. Must not throw. */
 export interface Observer {
   checked(trace: DecisionTrace): void;
+  /** Told, in place of `checked`, of a check that was turned away: of many, and all alike. Absent: not told. Must not throw. */
+  turnedAway?(trace: DecisionTrace): void;
 }

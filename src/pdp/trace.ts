@@ -129,6 +129,8 @@ export interface DecisionTrace extends Reached {
   readonly shadowOf?: string;
   /** The earlier answer that this one is, for who has prepared something of it. */
   readonly recent?: RecentAnswer;
+  /** Answered without a look at the question: there were too many. */
+  readonly turnedAway?: true;
   /** The last stage that ran before the decision was concluded. */
   readonly stage: Stage;
   /** Microseconds by stage, as far as measured. */

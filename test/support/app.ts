@@ -40,7 +40,7 @@ export function demoConfig(folder: string): Record<string, unknown> {
     http: { address: '127.0.0.1:0' },
     policies: { sets: [join(POLICIES, 'mesh-call'), join(POLICIES, 'finance-dashboard')] },
     // A busy machine must not make a deny of a permit.
-    decision: { timeout_ms: 2000 },
+    decision: { timeout_ms: 2000, overload: { target_ms: 0 } },
     pips: DEMO_PIPS,
     audit: { dir: join(folder, 'audit') },
   };

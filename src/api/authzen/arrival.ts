@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { CallScope } from '../../pdp/call-scope.ts';
 import type { DecisionPoint, Incoming } from '../../pdp/decide.ts';
 import { decisionId } from '../../pdp/decision-id.ts';
+import type { Refusal } from '../../pdp/decision.ts';
 import type { Clock } from '../../pdp/ports.ts';
 import type { DecisionTrace, Envelope } from '../../pdp/trace.ts';
 import { correlationOf } from '../call.ts';
@@ -24,6 +25,8 @@ export interface Arrival {
   readonly envelope: Envelope;
   readonly asker: Asker;
   readonly scope: CallScope;
+  /** Why it is turned away. */
+  readonly full: Refusal | undefined;
 }
 
 /** Runs `answer` for one call: counted, within `limitMs`, cancelled when the caller goes away. */
@@ -35,6 +38,7 @@ export async function arrive<T>(
 ): Promise<T> {
   const startedAt = clock.monotonic();
   const receivedAt = clock.now();
+  const full = inFlight.refusal('authzen');
   using _counted = inFlight.enter();
   using scope = new CallScope(clock, limitMs);
   const stay = onLeave(request.raw.socket, () => scope.cancel());
@@ -51,7 +55,7 @@ export async function arrive<T>(
       startedAt,
       ...correlationOf((name) => singleValue(request.headers[name])),
     };
-    return await answer({ envelope, asker, scope });
+    return await answer({ envelope, asker, scope, full });
   } finally {
     stay();
   }

@@ -1,6 +1,6 @@
 import type { Incoming } from '../../pdp/decide.ts';
 import { decisionId } from '../../pdp/decision-id.ts';
-import { type Refusal, isRefusal, refuse } from '../../pdp/decision.ts';
+import { type Refusal, isRefusal } from '../../pdp/decision.ts';
 import type { PolicySnapshotSource } from '../../pdp/ports.ts';
 import { mayNotAsk } from '../question/access.ts';
 import { answerBatch } from '../question/batch.ts';
@@ -80,9 +80,7 @@ export class Evaluations {
   }
 
   /** Whatever turns a call away before its message is looked at, else the message. */
-  #open(message: () => Message, { asker }: Arrival): Message {
-    const { inFlight } = this.#parts;
-    if (inFlight.exceeded) return refuse('overloaded', `more than ${inFlight.max} calls under way`);
-    return mayNotAsk(asker) ?? message();
+  #open(message: () => Message, { asker, full }: Arrival): Message {
+    return full ?? mayNotAsk(asker) ?? message();
   }
 }

@@ -112,10 +112,8 @@ export class Searches {
     return none ? { none } : { body: emptyAnswer(trace) };
   }
 
-  #open(searched: SearchedFor, message: () => Message, { asker }: Arrival): Opened | Refusal {
-    const { inFlight } = this.#parts;
-    if (inFlight.exceeded) return refuse('overloaded', `more than ${inFlight.max} calls under way`);
-    const mayNot = mayNotAsk(asker);
+  #open(searched: SearchedFor, message: () => Message, { asker, full }: Arrival): Opened | Refusal {
+    const mayNot = full ?? mayNotAsk(asker);
     if (mayNot) return mayNot;
     const opened = message();
     if (isRefusal(opened)) return opened;

@@ -61,6 +61,8 @@ interface Arrival {
   readonly envelope: Envelope;
   readonly asker: Asker;
   readonly scope: CallScope;
+  /** Why it is turned away. */
+  readonly full: Refusal | undefined;
 }
 
 interface WireExplain {
@@ -127,6 +129,7 @@ export class DecisionService {
     const { clock, inFlight, access } = this.#parts;
     const startedAt = clock.monotonic();
     const receivedAt = clock.now();
+    const full = inFlight.refusal('check');
     using _counted = inFlight.enter();
     using scope = new CallScope(clock, remainingMs(call.getDeadline(), receivedAt, limitMs));
     call.on('cancelled', () => scope.cancel());
@@ -141,12 +144,13 @@ export class DecisionService {
       startedAt,
       ...correlation(call.metadata),
     };
-    return await answer(call.request, { envelope, asker, scope });
+    return await answer(call.request, { envelope, asker, scope, full });
   }
 
   async #check(bytes: Buffer, arrival: Arrival): Promise<Buffer | RpcError> {
     const { types } = this.#parts;
-    const wire = this.#open(bytes, types.CheckRequest, mayNotAsk(arrival.asker)) as WireQuestion | Refusal;
+    const wire = this.#open(bytes, types.CheckRequest, arrival.full ?? mayNotAsk(arrival.asker)) as
+      WireQuestion | Refusal;
     const question = isRefusal(wire) ? wire : this.#question(wire, arrival);
     const trace = await this.#decide(question, arrival);
     return (
@@ -157,7 +161,7 @@ export class DecisionService {
 
   async #batch(bytes: Buffer, arrival: Arrival): Promise<Buffer | RpcError> {
     const { types, snapshots, clock } = this.#parts;
-    const message = this.#open(bytes, types.BatchCheckRequest, mayNotAsk(arrival.asker)) as
+    const message = this.#open(bytes, types.BatchCheckRequest, arrival.full ?? mayNotAsk(arrival.asker)) as
       WireBatch | Refusal;
     const wire = isRefusal(message) ? message : (batchProblem(message, this.#parts.maxBatchItems) ?? message);
     if (isRefusal(wire))
@@ -186,7 +190,7 @@ export class DecisionService {
 
   async #explain(bytes: Buffer, arrival: Arrival): Promise<Buffer | RpcError> {
     const { types } = this.#parts;
-    const wire = this.#open(bytes, types.ExplainRequest, mayNotHaveWhy(arrival.asker)) as
+    const wire = this.#open(bytes, types.ExplainRequest, arrival.full ?? mayNotHaveWhy(arrival.asker)) as
       WireExplain | Refusal;
     const question = isRefusal(wire) ? wire : this.#explainable(wire);
     const envelope = { ...arrival.envelope, explained: true as const };
@@ -210,8 +214,7 @@ export class DecisionService {
 
   /** Whatever turns a call away before its message is looked at, else the message. */
   #open(bytes: Buffer, type: protobuf.Type, mayNot: Refusal | undefined): object {
-    const { inFlight, maxRequestBytes } = this.#parts;
-    if (inFlight.exceeded) return refuse('overloaded', `more than ${inFlight.max} calls under way`);
+    const { maxRequestBytes } = this.#parts;
     if (mayNot) return mayNot;
     if (bytes.length > maxRequestBytes)
       return refuse('request_malformed', `the message is larger than ${maxRequestBytes} bytes`);

@@ -21,6 +21,9 @@ const PERMISSION_DENIED = 7;
 /** Upstream and downstream see this one; a client's own copy is overwritten. */
 const DECISION_ID_HEADER = 'x-pdp-decision-id';
 
+/** Seconds in which an overload may well be over (RFC 9110 §10.2.3). */
+const RETRY_AFTER_S = '1';
+
 const HEADERS_TO_REMOVE = underscoreTwins(DECISION_ID_HEADER);
 
 /** The other spellings of a name (of at most six dashes) that a backend folding '_' to '-' would take for it. */
@@ -98,6 +101,7 @@ function deniedResponse(id: string, decision: Deny, { realm, dpopAlgorithms }: E
     header(DECISION_ID_HEADER, id),
   ];
   if (challenge !== undefined) headers.push(header('www-authenticate', challenge));
+  if (decision.reason === 'overloaded') headers.push(header('retry-after', RETRY_AFTER_S));
   return { status: { code: status.http }, headers, body: problemDetails(id, decision) };
 }
 

@@ -3,7 +3,7 @@ import type { Pep } from '../../pdp/access-request.ts';
 import { CallScope } from '../../pdp/call-scope.ts';
 import type { DecisionPoint, Incoming } from '../../pdp/decide.ts';
 import { decisionId } from '../../pdp/decision-id.ts';
-import { type Refusal, denyFor, isRefusal, refuse } from '../../pdp/decision.ts';
+import { type Deny, type Refusal, denyFor, isRefusal, refuse } from '../../pdp/decision.ts';
 import type { Clock } from '../../pdp/ports.ts';
 import type { DecisionTrace } from '../../pdp/trace.ts';
 import { type JoiningFields, correlationOf, joiningFields, remainingMs } from '../call.ts';
@@ -68,6 +68,8 @@ export class ExtAuthzService {
   readonly #parts: ExtAuthzParts;
   readonly #encode: ReturnType<typeof createEncoder>;
   readonly #encodeOnce: ReturnType<typeof encodeOnce>;
+  /** The one deny of each reason to turn calls away, for what is prepared of it. */
+  readonly #denies = new Map<Refusal, Deny>();
 
   constructor(parts: ExtAuthzParts) {
     this.#parts = parts;
@@ -141,7 +143,31 @@ export class ExtAuthzService {
     return this.#encode(decisionId(this.#parts.clock.now()), denyFor(refuse('internal')));
   }
 
-  async #check({ message, own, deadline, caller, onCancelled }: CheckCall): Promise<Buffer> {
+  #check(call: CheckCall): Promise<Buffer> {
+    const refusal = this.#parts.inFlight.refusal('ext_authz');
+    return refusal ? this.#turnAway(call, refusal) : this.#answerTo(call);
+  }
+
+  /** Cheap, for it is what is done when there is no time: the question is not looked at, and line and answer are ready but for the call's own values. */
+  async #turnAway({ own, caller: { pep } }: CheckCall, refusal: Refusal): Promise<Buffer> {
+    const { clock, decisionPoint } = this.#parts;
+    let deny = this.#denies.get(refusal);
+    if (!deny) this.#denies.set(refusal, (deny = denyFor(refusal)));
+    const [startedAt, receivedAt] = [clock.monotonic(), clock.now()];
+    const id = decisionId(receivedAt);
+    const envelope = {
+      id,
+      surface: 'ext_authz' as const,
+      pep,
+      receivedAt,
+      startedAt,
+      ...correlationOf(own),
+    };
+    const { decision } = await decisionPoint.turnAway(envelope, deny);
+    return decision === deny ? this.#encodeOnce(id, deny) : this.#encode(id, decision);
+  }
+
+  async #answerTo({ message, own, deadline, caller, onCancelled }: CheckCall): Promise<Buffer> {
     const { clock, inFlight, timeoutMs } = this.#parts;
     const startedAt = clock.monotonic();
     const receivedAt = clock.now();
@@ -149,7 +175,7 @@ export class ExtAuthzService {
     using scope = new CallScope(clock, remainingMs(deadline, receivedAt, timeoutMs));
     onCancelled(() => scope.cancel());
     const { pep, refusal } = caller;
-    const early = this.#turnedAway() ?? refusal ?? this.#tooLong(message.length);
+    const early = refusal ?? this.#tooLong(message.length);
     const { joining, ...read }: Reading = early ? { question: early } : this.#read(message);
     const envelope = {
       id: decisionId(receivedAt),
@@ -202,12 +228,6 @@ export class ExtAuthzService {
     const bytes = repeated ? this.#encodeOnce(id, decision) : this.#encode(id, decision, identity);
     this.#parts.onEncoded((this.#parts.clock.monotonic() - started) * 1000);
     return bytes;
-  }
-
-  #turnedAway(): Refusal | undefined {
-    const { inFlight } = this.#parts;
-    if (inFlight.exceeded) return refuse('overloaded', `more than ${inFlight.max} checks under way`);
-    return undefined;
   }
 
   #tooLong(bytes: number): Refusal | undefined {

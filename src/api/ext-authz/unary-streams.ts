@@ -31,6 +31,12 @@ export interface UnaryMethod {
   onFault(error: unknown): void;
 }
 
+/**
+ * What a connection may send before it is read. With HTTP/2's 64 KiB, some fifty calls, a caller would hold the rest back, and nobody here would know
+ * how long they wait. It is read as it comes, and does not lie about here.
+ */
+const WINDOW_BYTES = 1024 * 1024;
+
 type Listener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => void;
 
 /**
@@ -63,6 +69,7 @@ export class UnaryStreams {
   #takeFrom(server: Http2Server): void {
     if (this.#taken.has(server)) return;
     this.#taken.add(server);
+    server.on('session', (session) => session.setLocalWindowSize(WINDOW_BYTES));
     const { path, maxBytes } = this.#method;
     const others = server.listeners('stream') as Listener[];
     server.removeAllListeners('stream');

@@ -1,3 +1,4 @@
+import type { Decision } from '../../pdp/decision.ts';
 import type { RecentAnswer } from '../../pdp/recent-answers.ts';
 import type { DecisionTrace } from '../../pdp/trace.ts';
 import { integerOrAbsent, timestampText } from './json-value.ts';
@@ -6,11 +7,15 @@ import type { RecordParts } from './record.ts';
 /** The line of an answer that was given before: what stands between the members that change. */
 type Template = readonly string[];
 
+/** Templates by surface and by which of the members that may be absent are there. */
+type Forms = Map<string, Template | undefined>;
+
 /** What a line holds of one call and not of the question. */
 interface Changing {
   readonly id: string;
   readonly receivedAt: number;
-  readonly ageMs: number;
+  /** Of an answer that was given before. */
+  readonly ageMs: number | undefined;
   readonly address: string;
   readonly traceId: string | undefined;
   readonly spanId: string | undefined;
@@ -37,13 +42,14 @@ const PLAIN = /^[\w.:+/=%[\]-]{1,64}$/;
 const MAX_LENGTH = 20_000;
 
 /**
- * Makes the lines of answers that were given before, from what `whole` wrote of a first one: the members that belong to the one call are put
+ * Makes the lines of answers that were given before, and of those that were turned away, from what `whole` wrote of a first one: the members that belong to the one call are put
  * in, everything else is text already. Byte for byte it is what `whole` would have written.
  */
 export class RecordTemplates {
   readonly #whole: (trace: DecisionTrace) => RecordParts;
-  /** By which of the members that may be absent are there. */
-  readonly #templates = new WeakMap<RecentAnswer, Map<number, Template | undefined>>();
+  readonly #repeated = new WeakMap<RecentAnswer, Forms>();
+  /** By decision, then by the workload that asks where it has one. */
+  readonly #turnedAway = new WeakMap<Decision, WeakMap<object, Forms>>();
 
   constructor(whole: (trace: DecisionTrace) => RecordParts) {
     this.#whole = whole;
@@ -51,15 +57,23 @@ export class RecordTemplates {
 
   /** The tail of the line; `undefined`: it has to be written out. */
   tail(trace: DecisionTrace): string | undefined {
-    const { recent } = trace;
-    const values = recent && isRepeated(trace, recent) ? changing(trace) : undefined;
-    if (!recent || !values) return undefined;
-    let known = this.#templates.get(recent);
-    if (!known) this.#templates.set(recent, (known = new Map()));
-    const form = (values.traceId === undefined ? 0 : 1) + (values.requestId === undefined ? 0 : 2);
+    const known = this.#formsOf(trace);
+    const values = known && changing(trace);
+    if (!known || !values) return undefined;
+    const present = (values.traceId === undefined ? 0 : 1) + (values.requestId === undefined ? 0 : 2);
+    const form = `${trace.surface} ${present}`;
     if (!known.has(form)) known.set(form, this.#make(trace, values));
     const template = known.get(form);
     return template && filled(template, texts(values));
+  }
+
+  /** The lines of all traces that have the same ones differ in nothing but {@link Changing}. */
+  #formsOf(trace: DecisionTrace): Forms | undefined {
+    const { recent, decision, pep } = trace;
+    if (recent) return isRepeated(trace, recent) ? kept(this.#repeated, recent, newForms) : undefined;
+    if (!isTurnedAway(trace)) return undefined;
+    const byWorkload = kept(this.#turnedAway, decision, () => new WeakMap<object, Forms>());
+    return kept(byWorkload, pep.workload ?? decision, newForms);
   }
 
   /** `undefined` where the line cannot be put together again. What belongs to one record alone, as a blob of its own, has no template. */
@@ -69,6 +83,22 @@ export class RecordTemplates {
     const template = cut(marked.tail, texts(presentMarks(values)));
     return template && filled(template, texts(values)) === this.#whole(trace).tail ? template : undefined;
   }
+}
+
+function newForms(): Forms {
+  return new Map();
+}
+
+function kept<K extends object, V>(all: WeakMap<K, V>, key: K, make: () => V): V {
+  let value = all.get(key);
+  if (value === undefined) all.set(key, (value = make()));
+  return value;
+}
+
+/** Whether nothing is known of it but its call, and its caller by the workload. */
+function isTurnedAway({ turnedAway, stage, batch, explained, pep }: DecisionTrace): boolean {
+  const about = batch ?? explained ?? pep.application;
+  return turnedAway === true && stage === 'decode' && about === undefined;
 }
 
 /** Whether nothing but its call tells this answer from the first one. */
@@ -90,7 +120,7 @@ function changing({
   const ageMs = cache?.hit === true ? integerOrAbsent(cache.ageMs) : undefined;
   const latency = integerOrAbsent(latencyUs);
   const { traceId, spanId } = trace ?? {};
-  if (ageMs === undefined || latency === undefined || !PLAIN.test(id) || !PLAIN.test(address))
+  if ((cache && ageMs === undefined) || latency === undefined || !PLAIN.test(id) || !PLAIN.test(address))
     return undefined;
   if (!isPlainOrAbsent(traceId) || !isPlainOrAbsent(spanId) || !isPlainOrAbsent(requestId)) return undefined;
   return { id, receivedAt, ageMs, address, traceId, spanId, requestId, latencyUs: latency };
@@ -100,9 +130,10 @@ function isPlainOrAbsent(text: string | undefined): boolean {
   return text === undefined || PLAIN.test(text);
 }
 
-function presentMarks({ traceId, requestId }: Changing): Changing {
+function presentMarks({ ageMs, traceId, requestId }: Changing): Changing {
   return {
     ...MARKS,
+    ageMs: ageMs === undefined ? undefined : MARKS.ageMs,
     traceId: traceId === undefined ? undefined : MARKS.traceId,
     spanId: traceId === undefined ? undefined : MARKS.spanId,
     requestId: requestId === undefined ? undefined : MARKS.requestId,
@@ -117,7 +148,7 @@ function markedTrace(trace: DecisionTrace, marks: Changing): DecisionTrace {
     id,
     receivedAt,
     latencyUs,
-    ...(cache?.hit === true && { cache: { ...cache, ageMs } }),
+    ...(cache?.hit === true && ageMs !== undefined && { cache: { ...cache, ageMs } }),
     pep: { ...pep, address },
     ...(traceId !== undefined && spanId !== undefined && { trace: { traceId, spanId } }),
     ...(requestId !== undefined && { requestId }),
@@ -143,7 +174,7 @@ function texts(values: Changing): readonly string[] {
   const all = [
     id,
     timestampText(receivedAt),
-    `${ageMs}`,
+    ageMs === undefined ? undefined : `${ageMs}`,
     address,
     traceId,
     spanId,

@@ -102,6 +102,7 @@ test('the metrics say when each trust bundle was confirmed and how many SVIDs we
   const nothing = () => 0;
   metrics.watch({
     inFlight: nothing,
+    overload: { shed: () => new Map(), shedding: () => false, waitedMs: nothing },
     cacheEntries: nothing,
     cacheBytes: nothing,
     policies: nothing,

@@ -409,7 +409,13 @@ describe('limits', () => {
   test('a fault of ours is an error, and somebody is told', async () => {
     const { check, faults } = await serve(
       {},
-      { decisionPoint: { decide: () => Promise.reject(new Error('bug')), recall: () => undefined } },
+      {
+        decisionPoint: {
+          decide: () => Promise.reject(new Error('bug')),
+          recall: () => undefined,
+          turnAway: () => Promise.reject(new Error('not asked for')),
+        },
+      },
     );
     expect(await check()).toMatchObject({ code: status.INTERNAL, details: 'internal error' });
     expect(faults).toHaveLength(1);

@@ -5,6 +5,7 @@ import { InFlight } from '../../../../src/api/in-flight.ts';
 import { startGrpcServer } from '../../../../src/api/grpc-server.ts';
 import { MACHINE_CLOCK } from '../../../support/clock.ts';
 import type { DecisionPoint } from '../../../../src/pdp/decide.ts';
+import { PdpError } from '../../../../src/pdp/errors.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { EXT_AUTHZ_TYPES, checkRequestBytes } from '../../../support/requests.ts';
 import { type Setup, setUp } from '../../pdp/decision-point.ts';
@@ -279,6 +280,52 @@ describe('too much at once', () => {
     expect(inFlight.count).toBe(0);
     expect(records).toHaveLength(4);
   });
+
+  test('says when to come again, and is counted by surface', async () => {
+    const inFlight = new InFlight(0);
+    const { client, records } = await serve({}, { inFlight });
+    const answer = await client.check(checkRequestBytes());
+    expect(answer.headers).toMatchObject({ 'retry-after': '1', 'cache-control': 'no-store' });
+    expect(JSON.parse(answer.body)).toMatchObject({ status: 503, decision_id: records[0]?.id });
+    expect(inFlight.turnedAway).toEqual(new Map([['ext_authz', 1]]));
+    expect(inFlight.count).toBe(0);
+  });
+
+  test('is denied without a look at the question, whose bytes may be anything', async () => {
+    const { client, records } = await serve({}, { inFlight: new InFlight(0) });
+    expect(await client.check(Buffer.from([0xff]))).toMatchObject({ metadata: { reason: 'overloaded' } });
+    expect(records[0]).toMatchObject({ turnedAway: true, stage: 'decode', surface: 'ext_authz' });
+    expect(records[0]).not.toHaveProperty('request');
+  });
+
+  test('each has an answer and a record of its own, with the id of the other', async () => {
+    const { client, records } = await serve({}, { inFlight: new InFlight(0) });
+    const answers = await Promise.all(Array.from({ length: 50 }, () => client.check(checkRequestBytes())));
+    const ids = answers.map(({ metadata }) => metadata['decision_id']);
+    expect(new Set(ids).size).toBe(50);
+    expect(new Set(records.map(({ id }) => id))).toEqual(new Set(ids));
+  });
+
+  test('is denied for want of a record where none can be written', async () => {
+    const record = () => Promise.reject(new PdpError('audit_unavailable', 'no disk'));
+    const { client } = await serve({ recorder: { record } }, { inFlight: new InFlight(0) });
+    expect(await client.check(checkRequestBytes())).toMatchObject({
+      allowed: false,
+      httpStatus: 503,
+      metadata: { reason: 'audit_unavailable' },
+    });
+  });
+
+  test('is denied also where who observes fails', async () => {
+    const observer = {
+      checked: () => undefined,
+      turnedAway: () => {
+        throw new Error('bug');
+      },
+    };
+    const { client } = await serve({ observer }, { inFlight: new InFlight(0) });
+    expect(await client.check(checkRequestBytes())).toMatchObject({ metadata: { reason: 'overloaded' } });
+  });
 });
 
 describe('where not even a decision can be made', () => {
@@ -295,7 +342,7 @@ describe('where not even a decision can be made', () => {
     const inFlight = new InFlight(1);
     const { client, faults } = await serve(
       {},
-      { decisionPoint: { decide, recall: () => undefined }, inFlight },
+      { decisionPoint: { decide, turnAway: decide as never, recall: () => undefined }, inFlight },
     );
     expect(await client.check(checkRequestBytes())).toMatchObject({
       allowed: false,
