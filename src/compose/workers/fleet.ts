@@ -2,7 +2,6 @@ import type { Readiness, Rollout } from '../../api/ops/ops.ts';
 import type { RevocationAdmin } from '../../api/ops/revocations.ts';
 import type { RevocationRouteSource } from '../revocation-admin.ts';
 import { PdpError, messageOf } from '../../pdp/errors.ts';
-import { isRecord } from '../../pdp/external-json.ts';
 import type { AnswerTo } from './asking.ts';
 import type { ProcessControl, Question } from './control.ts';
 import {
@@ -12,7 +11,8 @@ import {
   mergedRevocations,
   mergedShadow,
 } from './merged.ts';
-import { EndedCounts, type ReportedMetric, mergedMetrics } from './merged-metrics.ts';
+import { NOT_READY, type ReportedMetric, WorkerCounts, mergedMetrics } from './merged-metrics.ts';
+import { type Change, type Slots, digestFor, inForce, slotsIn, slotsText } from './policy-slots-of.ts';
 import type { WorkerSlot } from './worker-slot.ts';
 
 /** How long a look at a worker may take, in ms. */
@@ -30,7 +30,7 @@ type Outcome<Q extends Question> =
 /** All workers as if they were one process: what the ops surface of the primary asks. */
 export class Fleet implements RevocationRouteSource {
   readonly #workers: readonly AskedWorker[];
-  readonly #ended = new EndedCounts();
+  readonly #counts = new WorkerCounts();
   #changing: Promise<unknown> = Promise.resolve();
 
   constructor(workers: readonly AskedWorker[]) {
@@ -39,7 +39,7 @@ export class Fleet implements RevocationRouteSource {
 
   /** A worker ended: what it had counted is not lost. */
   lost(worker: number): void {
-    this.#ended.end(worker);
+    this.#counts.end(worker);
   }
 
   async readiness(own: {
@@ -57,10 +57,19 @@ export class Fleet implements RevocationRouteSource {
 
   /** The metrics of all workers and `own`, those of the primary, as one set. */
   async metrics(own: readonly ReportedMetric[]): Promise<{ contentType: string; body: string }> {
-    const reports = answersOf(await this.#askAll('metrics', []));
-    for (const [worker, report] of reports) this.#ended.show(worker, report);
-    const answered = new Set(reports.map(([worker]) => worker));
-    return await mergedMetrics([own, ...reports.map(([, report]) => report), ...this.#ended.rest(answered)]);
+    const answered = await Promise.all(this.#workers.map((worker) => this.#showCounts(worker)));
+    const unready = answered.includes(false) ? NOT_READY : [];
+    return await mergedMetrics([own, unready, ...this.#counts.all()]);
+  }
+
+  /** Takes note at once: a worker may end while others are waited for, and must be counted once. */
+  async #showCounts(worker: AskedWorker): Promise<boolean> {
+    try {
+      this.#counts.show(worker.number, await worker.ask('metrics', [], LOOK_MS));
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Policy rollout on all workers: all of them change, or none does. */
@@ -122,53 +131,63 @@ export class Fleet implements RevocationRouteSource {
     return await any.worker.ask(question, given, withinMs);
   }
 
-  #changeAll(change: 'promote' | 'rollback', undo: 'promote' | 'rollback', digest: string | undefined) {
+  #changeAll(change: Change, undo: Change, digest: string | undefined): Promise<object> {
     const changed = this.#changing.then(() => this.#changeEach(change, undo, digest));
     // One after the other: two changes at once could leave workers with different policies.
     this.#changing = changed.catch(() => undefined);
     return changed;
   }
 
-  async #changeEach(
-    change: 'promote' | 'rollback',
-    undo: 'promote' | 'rollback',
-    digest: string | undefined,
-  ) {
-    const common = await this.#allAgree();
+  async #changeEach(change: Change, undo: Change, digest: string | undefined): Promise<object> {
+    const common = await this.#allAgree(change);
     const agreed = digest ?? digestFor(change, common);
-    const done: { readonly worker: AskedWorker; readonly activation: object }[] = [];
+    const asked: AskedWorker[] = [];
+    const activations: object[] = [];
     for (const worker of this.#workers) {
+      asked.unshift(worker);
       try {
-        const activation = await worker.ask(change, [agreed], CHANGE_MS);
-        done.push({ worker, activation });
+        activations.push(await worker.ask(change, [agreed], CHANGE_MS));
       } catch (error) {
-        await this.#undo(
-          undo,
-          done.map((one) => one.worker),
-          { worker, error },
-        );
+        await this.#undo(undo, inForce(common), asked, error);
         throw error;
       }
     }
-    return done[0]?.activation ?? {};
+    return activations[0] ?? {};
   }
 
+  /**
+   * Puts back in force what was in all that were `asked`, the one that failed first: it may have changed and not been able to say so. Whoever
+   * has not changed refuses to put back what it never put out of force.
+   */
   async #undo(
-    undo: 'promote' | 'rollback',
-    done: readonly AskedWorker[],
-    { worker, error }: { readonly worker: AskedWorker; readonly error: unknown },
+    undo: Change,
+    before: string | undefined,
+    asked: readonly AskedWorker[],
+    error: unknown,
   ): Promise<void> {
-    const changed: number[] = [];
+    const left: number[] = [];
     // One after the other: they remember what is in force in one file.
-    for (const one of done)
-      await one.ask(undo, [undefined], CHANGE_MS).catch(() => void changed.push(one.number));
-    if (changed.length === 0) return;
-    const words = `worker ${worker.number} did not change (${messageOf(error)}), and it could not be undone in worker ${changed.join(', ')}: they have different policies in force`;
+    for (const [index, one] of asked.entries()) {
+      // What does not answer now does as it is told when it turns to it.
+      await one.ask(undo, [before], index === 0 ? LOOK_MS : CHANGE_MS).catch(() => undefined);
+      if (await this.#hasOther(one, before, index > 0)) left.push(one.number);
+    }
+    if (left.length === 0) return;
+    const words = `worker ${asked[0]?.number} did not change (${messageOf(error)}), and it could not be undone in worker ${left.join(', ')}: they have different policies in force`;
     throw new PdpError('policies_unavailable', words, { cause: error });
   }
 
+  /** Whether a worker has something else in force than it had; `silence`: what it means that it does not answer. */
+  async #hasOther(worker: AskedWorker, before: string | undefined, silence: boolean): Promise<boolean> {
+    try {
+      return inForce(slotsIn(await worker.ask('policies', [], LOOK_MS))) !== before;
+    } catch {
+      return silence;
+    }
+  }
+
   /** What all workers have. Throws where one does not run, or has other policies than the rest: then a change would not be one change. */
-  async #allAgree(): Promise<object> {
+  async #allAgree(change: Change): Promise<Slots> {
     const outcomes = await this.#askAll('policies', []);
     for (const outcome of outcomes)
       if ('problem' in outcome)
@@ -176,24 +195,16 @@ export class Fleet implements RevocationRouteSource {
           'policies_unavailable',
           `nothing was changed: worker ${outcome.worker.number}: ${outcome.problem}`,
         );
-    const all = answersOf(outcomes).map(([, policies]) => policies);
-    const seen = new Set(all.map(fingerprint));
-    if (seen.size > 1)
+    const all = answersOf(outcomes).map(([, policies]) => slotsIn(policies));
+    const [first] = all;
+    const seen = new Set(all.map((slots) => slotsText(slots, change)));
+    if (seen.size > 1 || !first)
       throw new PdpError(
         'policies_unavailable',
         'nothing was changed: the workers have not loaded the same policies yet; try again in a moment',
       );
-    return all[0] ?? {};
+    return first;
   }
-}
-
-/** What a change without a digest means, so that it means the same to each worker, whatever it loads meanwhile. */
-function digestFor(change: 'promote' | 'rollback', policies: object): string | undefined {
-  const { rollback_to: back, slots } = policies as Readonly<Record<string, unknown>>;
-  if (change === 'rollback') return typeof back === 'string' ? back : undefined;
-  const candidates = isRecord(slots) ? Object.values(slots).filter(isRecord) : [];
-  const waiting = candidates.find(({ enforced }) => enforced === false)?.['digest'];
-  return typeof waiting === 'string' ? waiting : undefined;
 }
 
 function answersOf<Q extends Question>(outcomes: readonly Outcome<Q>[]): readonly [number, AnswerTo<Q>][] {
@@ -204,11 +215,4 @@ function answersOf<Q extends Question>(outcomes: readonly Outcome<Q>[]): readonl
 
 function nobody(): PdpError {
   return new PdpError('state_unavailable', 'no worker runs now');
-}
-
-/** Which policies are in which slot; when they were loaded is each worker's own. */
-function fingerprint(policies: object): string {
-  return JSON.stringify(policies, (key, value: unknown) =>
-    key === 'loaded_at' || key === 'age_s' ? undefined : value,
-  );
 }

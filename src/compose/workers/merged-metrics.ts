@@ -51,11 +51,22 @@ export async function mergedMetrics(
   return { contentType: Registry.PROMETHEUS_CONTENT_TYPE, body: await registry.metrics() };
 }
 
+/** What there is to say of readiness where a worker does not say it itself. */
+export const NOT_READY: readonly ReportedMetric[] = [
+  {
+    name: 'pdp_ready',
+    help: '1 while checks can be decided.',
+    type: 'gauge',
+    aggregator: 'min',
+    values: [{ value: 0, labels: {} }],
+  },
+];
+
 /**
- * Remembers what workers that ended had counted, as far as it was ever shown. A sum that fell when one of them ended would look like a reset of
- * all, and everything that the others had counted would be counted once more.
+ * Remembers what workers count, and had counted when they ended, as far as it was ever shown. A sum that fell when one of them ended would look
+ * like a reset of all, and everything that the others had counted would be counted once more.
  */
-export class EndedCounts {
+export class WorkerCounts {
   readonly #shown = new Map<number, readonly ReportedMetric[]>();
   readonly #ended: Map<string, ReportedMetric>[] = [];
 
@@ -73,10 +84,9 @@ export class EndedCounts {
     if (this.#ended.length > 1) this.#fold();
   }
 
-  /** The figures that workers which did not answer just now had when they were last shown, and those of workers that ended. */
-  rest(answered: ReadonlySet<number>): readonly (readonly ReportedMetric[])[] {
-    const silent = [...this.#shown].flatMap(([worker, report]) => (answered.has(worker) ? [] : [report]));
-    return [...silent, ...this.#ended.map((metrics) => [...metrics.values()])];
+  /** The figures of all workers as they were last shown, and those of workers that ended. */
+  all(): readonly (readonly ReportedMetric[])[] {
+    return [...this.#shown.values(), ...this.#ended.map((metrics) => [...metrics.values()])];
   }
 
   /** Adds up, so that memory does not grow with each worker that ends. */
