@@ -22,8 +22,11 @@ export interface Recalled {
 /** Rough cost of an answer apart from what grows with the question: identities, facts, and what is prepared of it. */
 const ENTRY_BYTES = 8 * 1024;
 
-/** The key, the request, the question in Cedar's terms, lines of the log and the bytes of the answer: how many times the question. */
+/** The key, the request, lines of the log and the bytes of the answer: how many times the question. */
 const TIMES = 6;
+
+/** The question in Cedar's terms, which may hold far more than was asked (groups, facts): how many times its text. */
+const TERMS_TIMES = 3;
 
 /**
  * Remembers whole answers by the fingerprint of the question, so that what only depends on the question is worked out once: its reading, the
@@ -70,7 +73,8 @@ export class RecentAnswers {
     // What was read of a field that the fingerprint does not hold may be otherwise the next time.
     if (headers.lacked || !headers.read.isDisjointFrom(this.#incidental)) return;
     if (!trace.snapshot.bindings.headers.isDisjointFrom(this.#incidental)) return;
-    const size = ENTRY_BYTES + TIMES * fingerprint.length;
+    const terms = JSON.stringify(trace.cedar).length;
+    const size = ENTRY_BYTES + TIMES * fingerprint.length + TERMS_TIMES * terms;
     this.#answers.set(fingerprint, this.#answerOf(trace), { size });
   }
 
@@ -80,12 +84,14 @@ export class RecentAnswers {
   }
 
   #answerOf(trace: Reusable): RecentAnswer {
-    const { canonical, decision, cache, receivedAt } = trace;
+    const { canonical, decision, cache, receivedAt, latencyUs } = trace;
     const { http } = trace.request;
     const headers = http.headers.without(this.#incidental);
     const request = { ...trace.request, http: { ...http, headers } };
     const evaluated = { ...trace, request, canonical };
-    return { request, canonical, evaluated, decision, of: cache.of, evaluatedAt: receivedAt - cache.ageMs };
+    // How old it was when this answer was evaluated, which may be long after the question arrived.
+    const evaluatedAt = receivedAt + Math.floor(latencyUs / 1000) - cache.ageMs;
+    return { request, canonical, evaluated, decision, of: cache.of, evaluatedAt };
   }
 }
 

@@ -252,6 +252,39 @@ test('a permit that cannot be completed is recorded and answered as the deny tha
   expect(decodeCheckResponse(denied.bytes, EXT_AUTHZ_TYPES.CheckResponse)).toMatchObject({ allowed: false });
 });
 
+/** An answer that may be remembered, and what it is remembered by. */
+async function rememberable(path: string) {
+  const { ask, traces } = serviceIn(createWorld(), true);
+  const message = checkRequestBytes({ path, method: 'GET' });
+  for (let times = 0; times < 2; times++) await ask(message);
+  const trace = traces.at(-1);
+  if (!trace?.cedar) throw new Error('nothing was evaluated');
+  return { key: fingerprintOf(message)?.key ?? '', trace, cedar: trace.cedar };
+}
+
+test('the age of what is given again counts from the evaluation, however long the question waited for facts', async () => {
+  const { key, trace } = await rememberable('/a');
+  const remembered = new RecentAnswers(64 * 1024, INCIDENTAL_HEADERS);
+  const cache = { hit: true, of: 'd-1', ageMs: 100 } as const;
+  remembered.set(key, { ...trace, receivedAt: START + 1000, latencyUs: 500_300, cache });
+  expect(remembered.get(key)?.evaluatedAt).toBe(START + 1400);
+});
+
+test('what is remembered keeps within its bytes, also where far more is known than was asked', async () => {
+  const { key, trace, cedar } = await rememberable('/a');
+  const parents = Array.from({ length: 500 }, (_, n) => ({ type: 'ZeroTrust::Group', id: `group-${n}` }));
+  const uid = cedar.principal;
+  const wide = { ...trace, cedar: { ...cedar, entities: [{ uid, attrs: {}, parents }] } };
+  const kept = (one: typeof trace): number => {
+    const remembered = new RecentAnswers(256 * 1024, INCIDENTAL_HEADERS);
+    for (let n = 0; n < 50; n++) remembered.set(`${key}${n}`, one);
+    return Array.from({ length: 50 }, (_, n) => remembered.get(`${key}${n}`)).filter(Boolean).length;
+  };
+  expect(kept(trace)).toBeGreaterThan(10);
+  // Some 60 KiB each, as measured.
+  expect(kept(wide)).toBeLessThan(5);
+});
+
 test('what is remembered keeps within its bytes', async () => {
   const remembered = new RecentAnswers(64 * 1024, INCIDENTAL_HEADERS);
   const { ask, traces } = serviceIn(createWorld(), true);
