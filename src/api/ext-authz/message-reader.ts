@@ -9,7 +9,7 @@ export type MessageProblem = 'none' | 'second' | { readonly size: number };
 
 /**
  * Puts the one message of a call together. Its memory is at most about twice what has come, in however many pieces: pieces of a byte each would
- * else cost a hundred times as much.
+ * else cost a hundred times as much, and each would hold all that was read from the connection with it.
  */
 export class MessageReader {
   readonly #maxBytes: number;
@@ -24,7 +24,8 @@ export class MessageReader {
 
   /** Takes what has come next. A problem: the call is over, and nothing more is taken. */
   add(chunk: Buffer): MessageProblem | undefined {
-    if (this.#length === 0) this.#bytes = chunk;
+    // A message that comes in one piece, as most do, is read where it is.
+    if (this.#length === 0 && isWhole(chunk)) this.#bytes = chunk;
     else this.#append(chunk);
     this.#length += chunk.length;
     if (this.#length < HEAD_BYTES) return undefined;
@@ -35,8 +36,8 @@ export class MessageReader {
 
   /** The message, if it is whole; 'none' where it is not, now that nothing more will come. */
   message(): Buffer | 'none' {
-    const isWhole = this.#length >= HEAD_BYTES && this.#length === HEAD_BYTES + this.#bytes.readUInt32BE(1);
-    return isWhole ? this.#bytes.subarray(HEAD_BYTES, this.#length) : 'none';
+    const bytes = this.#bytes.subarray(0, this.#length);
+    return isWhole(bytes) ? bytes.subarray(HEAD_BYTES) : 'none';
   }
 
   #append(chunk: Buffer): void {
@@ -49,4 +50,8 @@ export class MessageReader {
     }
     chunk.copy(this.#bytes, this.#length);
   }
+}
+
+function isWhole(bytes: Buffer): boolean {
+  return bytes.length >= HEAD_BYTES && bytes.length === HEAD_BYTES + bytes.readUInt32BE(1);
 }

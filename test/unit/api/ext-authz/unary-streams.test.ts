@@ -296,6 +296,16 @@ describe('a message in pieces', () => {
     );
   });
 
+  test('does not hold what it came with: a piece is a part of all that was read from the connection', () => {
+    const reader = new MessageReader(MAX_BYTES);
+    const read = Buffer.alloc(64 * 1024);
+    frame('hello').copy(read);
+    expect(reader.add(read.subarray(0, 7))).toBeUndefined();
+    read.fill(0);
+    expect(reader.add(frame('hello').subarray(7))).toBeUndefined();
+    expect(reader.message().toString()).toBe('hello');
+  });
+
   test('is not kept beyond its size', () => {
     const reader = new MessageReader(MAX_BYTES);
     expect(reader.add(frame('hello'))).toBeUndefined();
