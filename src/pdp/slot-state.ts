@@ -43,6 +43,8 @@ function parse(text: string): SlotState | undefined {
 /** Writes the state; the file holds the old one or the new one, nothing between. Throws the error of `node:fs`. */
 export function writeSlotState(file: string, state: SlotState): void {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  writeFileSync(`${file}.next`, `${JSON.stringify(state)}\n`, { mode: 0o600 });
-  renameSync(`${file}.next`, file);
+  // Workers that take a change of a promoted candidate all write it at once.
+  const draft = `${file}.${process.pid}.next`;
+  writeFileSync(draft, `${JSON.stringify(state)}\n`, { mode: 0o600 });
+  renameSync(draft, file);
 }
