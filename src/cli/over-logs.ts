@@ -1,7 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { extname } from 'node:path';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { harmless } from '../audit/query/row.ts';
 import { type LogFolders, type NamedLog, logFoldersIn } from '../audit/read/log-folders.ts';
+import { misplacedIn } from '../audit/verify/misplaced-logs.ts';
 import { InputError } from '../pdp/errors.ts';
 import { badUsage } from './ask-server.ts';
 import { type Command, EXIT, type Terminal, configFor, parseCommandArgs } from './command.ts';
@@ -43,7 +45,9 @@ export function overLogs(command: Command, over: OverLogs): Command {
         readonly positionals: readonly string[];
       };
       if (has(values, over.without)) return await run(args, terminal);
-      const given = positionals.slice(over.before ?? 0).find(isFolder);
+      // Only there: what comes after DIR are filters, and a folder may have the name of a field.
+      const place = positionals[over.before ?? 0];
+      const given = place !== undefined && isFolder(place) ? place : undefined;
       const dir = given ?? configuredDir(values, positionals, over);
       const folders = dir === undefined ? undefined : logFoldersIn(dir);
       if (!folders || !isSeveral(folders)) return await run(args, terminal);
@@ -107,6 +111,7 @@ async function runEach({ logs, missing }: LogFolders, plan: Plan, terminal: Term
   };
   if (has(plan.values, plan.over.endless)) await Promise.all(logs.map(one));
   else for (const log of logs) await one(log);
+  if (plan.over.judges) judgePlaces(logs, codes, terminal);
   for (const name of missing) {
     terminal.err(`pdp: ${name}: there is no log of it, though there is one of a later worker\n`);
     if (plan.over.judges) codes.set(name, EXIT.no);
@@ -114,6 +119,16 @@ async function runEach({ logs, missing }: LogFolders, plan: Plan, terminal: Term
   const overall = worst([...codes.values()]);
   if (plan.over.judges) terminal.out(overallText(codes, overall, json));
   return overall;
+}
+
+function judgePlaces(logs: readonly NamedLog[], codes: Map<string, number>, terminal: Terminal): void {
+  const misplaced = misplacedIn(logs);
+  for (const log of logs) {
+    const problem = misplaced.get(log.dir);
+    if (problem === undefined) continue;
+    terminal.err(`pdp: ${nameOf(log)}: ${harmless(problem)}\n`);
+    codes.set(nameOf(log), EXIT.no);
+  }
 }
 
 async function runOne(log: NamedLog, plan: Plan, terminal: Terminal): Promise<number> {
@@ -177,14 +192,13 @@ function nameOf({ name }: NamedLog): string {
 function argsFor(log: NamedLog, { over, args, given, searching }: Plan): readonly string[] {
   const { options, before = 0 } = over;
   const { tokens } = parseArgs({ args: [...args], options, allowPositionals: true, tokens: true });
-  const dirAt = tokens.findIndex((token) => token.kind === 'positional' && token.value === given);
   const words: string[] = [];
   const positionals: string[] = [];
-  for (const [at, token] of tokens.entries()) {
-    if (token.kind === 'positional') positionals.push(at === dirAt ? log.dir : token.value);
+  for (const token of tokens) {
+    if (token.kind === 'positional') positionals.push(token.value);
     else if (token.kind === 'option') words.push(...optionWords(log, token, searching));
   }
-  if (dirAt < 0) positionals.splice(before, 0, log.dir);
+  positionals.splice(before, given === undefined ? 0 : 1, log.dir);
   return [...words, '--', ...positionals];
 }
 

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Command } from '../../../src/cli/command.ts';
 import { type OverLogs, overLogs } from '../../../src/cli/over-logs.ts';
@@ -63,11 +64,11 @@ test('one log is read as it is', async () => {
 
 test('each log of several has its run, that of a time with one worker included, and files of its own', async () => {
   const dir = await folderOf('.', 'worker-1', 'worker-2');
-  const { ran, out, overall } = await run(['filter=1', dir, '--html', 'a/report.html'], { judges: true });
+  const { ran, out, overall } = await run([dir, 'filter=1', '--html', 'a/report.html'], { judges: true });
   expect(ran).toEqual([
-    ['--html=a/report.html', '--', 'filter=1', dir],
-    ['--html=a/report-worker-1.html', '--', 'filter=1', join(dir, 'worker-1')],
-    ['--html=a/report-worker-2.html', '--', 'filter=1', join(dir, 'worker-2')],
+    ['--html=a/report.html', '--', dir, 'filter=1'],
+    ['--html=a/report-worker-1.html', '--', join(dir, 'worker-1'), 'filter=1'],
+    ['--html=a/report-worker-2.html', '--', join(dir, 'worker-2'), 'filter=1'],
   ]);
   expect(out).toMatch(/== one worker OK, worker-1 OK, worker-2 OK\nOVERALL: OK\n$/);
   expect(overall).toBe(0);
@@ -96,6 +97,58 @@ test('a log that was removed is a verdict, for a verb that judges', async () => 
   });
   expect(await run([dir], { judges: true })).toMatchObject({ overall: 1 });
   expect(await run([await folderOf('worker-2')], { judges: true })).toMatchObject({ overall: 1 });
+});
+
+test('a log in the place of another is a verdict, however well it verifies', async () => {
+  const dir = await folderOf('.', 'worker-1', 'worker-2', 'worker-3');
+  const named = (folder: string, name: string) => writeFile(join(dir, folder, 'checkpoint'), `${name}\n6\n`);
+  await named('.', 'example.com/pdp');
+  for (const worker of ['worker-1', 'worker-2', 'worker-3']) await named(worker, `example.com/pdp/${worker}`);
+  expect((await run([dir], { judges: true })).overall).toBe(0);
+  await named('worker-2', 'example.com/pdp/worker-1');
+  const copied = await run([dir], { judges: true });
+  expect(copied).toMatchObject({ overall: 1, err: expect.stringContaining('not the one of this worker') });
+  expect(copied.out).toMatch(/one worker OK, worker-1 OK, worker-2 FAILED, worker-3 OK\nOVERALL: FAILED/);
+  expect((await run([dir])).overall).toBe(0);
+  await named('worker-2', 'example.com/pdp/worker-2');
+  await named('.', 'example.com/pdp/worker-3');
+  const below = await run([dir], { judges: true });
+  expect(below).toMatchObject({ overall: 1, err: expect.stringMatching(/one worker: .* as well/) });
+});
+
+test('a log of which only the segments were removed is read, so that it can fail, and a file is no log', async () => {
+  const dir = await folderOf('worker-1');
+  await writeFile(join(dir, 'checkpoint'), '');
+  await writeFile(join(dir, 'worker-2'), '');
+  const { ran } = await run([dir]);
+  expect(ran).toEqual([
+    ['--', dir],
+    ['--', join(dir, 'worker-1')],
+  ]);
+});
+
+test('a folder with the name of a filter is not the one of the logs', async () => {
+  const dir = await folderOf('worker-1', 'worker-2');
+  const other = await folderOf('.');
+  const { ran } = await run(['ID', dir, other], { before: 1 });
+  expect(ran).toEqual(['worker-1', 'worker-2'].map((name) => ['--', 'ID', join(dir, name), other]));
+  const config = join(other, 'pdp.yaml');
+  const policies = fileURLToPath(new URL('../../../policies/mesh-call', import.meta.url));
+  await writeFile(
+    config,
+    JSON.stringify({ grpc: { plaintext: true }, policies: { sets: [policies] }, audit: { dir } }),
+  );
+  // Where this runs there is a folder `policies`, which is a field too.
+  const configured = await run(['decision=ALLOW', 'policies', '--config', config]);
+  expect(configured.ran).toEqual(
+    ['worker-1', 'worker-2'].map((name) => [
+      `--config=${config}`,
+      '--',
+      join(dir, name),
+      'decision=ALLOW',
+      'policies',
+    ]),
+  );
 });
 
 test('one decision is looked for in all logs, and told once', async () => {
