@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { AccessRequest } from './access-request.ts';
 import type { Decision, Refusal } from './decision.ts';
+import type { PolicySnapshot } from './policy-snapshot.ts';
 import type { DecisionTrace, Evaluated, Received } from './trace.ts';
 
 /** An answer from the cache, with all that it was made of. Who prepares something of it may keep that by this object. */
@@ -39,6 +40,7 @@ export class RecentAnswers {
   readonly #answers: LRUCache<string, RecentAnswer> | undefined;
   readonly #incidental: ReadonlySet<string>;
   readonly #readLater: () => ReadonlySet<string> | undefined;
+  #snapshot: PolicySnapshot | undefined;
   #looked: ReadonlySet<string> | undefined;
   #isRead = false;
 
@@ -73,6 +75,7 @@ export class RecentAnswers {
     // What was read of a field that the fingerprint does not hold may be otherwise the next time.
     if (headers.lacked || !headers.read.isDisjointFrom(this.#incidental)) return;
     if (!trace.snapshot.bindings.headers.isDisjointFrom(this.#incidental)) return;
+    this.#keepOnly(trace.snapshot);
     const terms = JSON.stringify(trace.cedar).length;
     const size = ENTRY_BYTES + TIMES * fingerprint.length + TERMS_TIMES * terms;
     this.#answers.set(fingerprint, this.#answerOf(trace), { size });
@@ -81,6 +84,13 @@ export class RecentAnswers {
   /** The answer to this question rests on what the fingerprint does not hold. */
   forget(fingerprint: string): void {
     this.#answers?.delete(fingerprint);
+  }
+
+  /** Answers of another snapshot are good for nothing, and each would keep all of its policies in memory. */
+  #keepOnly(snapshot: PolicySnapshot): void {
+    if (snapshot === this.#snapshot) return;
+    this.#snapshot = snapshot;
+    this.#answers?.clear();
   }
 
   #answerOf(trace: Reusable): RecentAnswer {

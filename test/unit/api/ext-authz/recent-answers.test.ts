@@ -7,7 +7,16 @@ import { refuse } from '../../../../src/pdp/decision.ts';
 import { RecentAnswers } from '../../../../src/pdp/recent-answers.ts';
 import { EXT_AUTHZ_TYPES, type RequestOptions, checkRequestBytes } from '../../../support/requests.ts';
 import { userIdentity } from '../../pdp/decision-point.ts';
-import { ALICE, START, type World, answer, createWorld, madeWhole, serviceIn } from './two-worlds.ts';
+import {
+  ALICE,
+  SNAPSHOTS,
+  START,
+  type World,
+  answer,
+  createWorld,
+  madeWhole,
+  serviceIn,
+} from './two-worlds.ts';
 
 type Answered = Awaited<ReturnType<ReturnType<typeof serviceIn>['ask']>>;
 
@@ -268,6 +277,18 @@ test('the age of what is given again counts from the evaluation, however long th
   const cache = { hit: true, of: 'd-1', ageMs: 100 } as const;
   remembered.set(key, { ...trace, receivedAt: START + 1000, latencyUs: 500_300, cache });
   expect(remembered.get(key)?.evaluatedAt).toBe(START + 1400);
+});
+
+test('what was decided by policies that are not in force any more is let go, whether or not it is asked again', async () => {
+  const { key, trace } = await rememberable('/a');
+  const remembered = new RecentAnswers(64 * 1024, INCIDENTAL_HEADERS);
+  remembered.set(`${key}1`, trace);
+  remembered.set(`${key}2`, trace);
+  expect([`${key}1`, `${key}2`].map((one) => remembered.get(one))).not.toContain(undefined);
+  const [, snapshot] = SNAPSHOTS;
+  if (snapshot) remembered.set(`${key}2`, { ...trace, snapshot });
+  expect(remembered.get(`${key}1`)).toBeUndefined();
+  expect(remembered.get(`${key}2`)?.evaluated.snapshot).toBe(snapshot);
 });
 
 test('what is remembered keeps within its bytes, also where far more is known than was asked', async () => {
