@@ -47,19 +47,22 @@ export const serve: Command = {
     );
     const abandoned = new AbortController();
     void stopping.then(() => abandoned.abort());
+    const opened = Promise.withResolvers<Opened>();
+    // Nor does it end us to be told to reload before we are ready: that is done then.
+    const reload = () => void opened.promise.then((one) => one.reload());
+    process.on('SIGHUP', reload);
     const file = configPath(values.config);
     const served = await open(config, log, { file, signal: abandoned.signal }).catch((error: unknown) => {
       if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
       log.info({}, 'stopped before serving');
     });
     if (!served) return EXIT.ok;
+    opened.resolve(served);
     const startMs = Math.round(performance.now() - started);
     log.info({ ...served.addresses, ...served.fields, start_ms: startMs }, 'serving');
     // Standard output is the log's alone where the log goes there.
     const lines = config.audit.sinks.some(({ kind }) => kind === 'stdout');
     terminal[lines ? 'err' : 'out'](served.banner);
-    const reload = () => served.reload();
-    process.on('SIGHUP', reload);
     const [signal] = await stopping;
     log.info({ signal }, 'draining');
     await served.stop();

@@ -1,8 +1,9 @@
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { startPdp } from '../../support/pdp-process.ts';
 import { checkRequestBytes } from '../../support/requests.ts';
-import { createPolicyFolder } from '../../support/snapshot.ts';
+import { POLICIES, createPolicyFolder } from '../../support/snapshot.ts';
 import { connect } from '../../unit/api/grpc-client.ts';
 
 const permit = (id: string) => `@id("${id}") permit(principal, action, resource);\n`;
@@ -82,3 +83,18 @@ test('SIGHUP looks at the policies at once', async () => {
     return String(metadata['policies']) === 'second' ? true : undefined;
   });
 });
+
+test('SIGHUP while it starts does not end it', async () => {
+  await using pdp = await startPdp({
+    config: { workers: 2, policies: { sets: [join(POLICIES, 'mesh-call')] } },
+    onSpawn: async (opsPort, child) => {
+      // With workers the ops surface is there before them.
+      await eventually('it starts', async () => {
+        const answer = await fetch(`http://127.0.0.1:${opsPort}/readyz`).catch(() => undefined);
+        return answer?.status === 503 || undefined;
+      });
+      child.kill('SIGHUP');
+    },
+  });
+  expect(await pdp.stop()).toBe(0);
+}, 60_000);
