@@ -32,26 +32,30 @@ export async function runAsWorker(
   const stop = Promise.withResolvers<void>();
   const start = Promise.withResolvers<Start>();
   const abandoned = new AbortController();
-  const state: { control?: ProcessControl; worker?: RunningWorker } = {};
+  const state: { control?: ProcessControl } = {};
+  const running = Promise.withResolvers<RunningWorker>();
+  // What was read at the start may be older than the change that this is about.
+  const reload = () => void running.promise.then((worker) => worker.reload());
   process.on('message', (message: ToWorker) => {
     if (message.type === 'start') start.resolve(message);
     else if (message.type === 'stop') stop.resolve();
-    else if (message.type === 'reload') state.worker?.reload();
+    else if (message.type === 'reload') reload();
     else void answer(state.control, message);
   });
   // A signal to the whole group of processes reaches workers too.
   for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => stop.resolve());
-  process.on('SIGHUP', () => state.worker?.reload());
+  process.on('SIGHUP', reload);
   void stop.promise.then(() => abandoned.abort());
   try {
     const said = await Promise.race([start.promise, stop.promise]);
     if (!said) return;
     const { number, opsAddress } = said;
     const seat = { number, opsAddress, serve: (control: ProcessControl) => void (state.control = control) };
-    state.worker = await run(said, seat, abandoned.signal);
-    tell({ type: 'started', ...state.worker.started });
+    const worker = await run(said, seat, abandoned.signal);
+    running.resolve(worker);
+    tell({ type: 'started', ...worker.started });
     await stop.promise;
-    await state.worker.stop();
+    await worker.stop();
   } catch (error) {
     if (!abandoned.signal.aborted) await fail(error);
   } finally {
