@@ -8,6 +8,7 @@ export const TARGETS: Readonly<Record<string, () => Promise<FuzzTarget>>> = {
   'spiffe-id': async () => (await import('./targets/spiffe-id.ts')).spiffeIdTarget(),
   'compact-jws': async () => (await import('./targets/compact-jws.ts')).compactJwsTarget(),
   'check-request': async () => (await import('./targets/check-request.ts')).checkRequestTarget(),
+  fingerprint: async () => (await import('./targets/fingerprint.ts')).fingerprintTarget(),
   decision: async () => (await import('./targets/decision.ts')).decisionTarget(),
   question: async () => (await import('./targets/question.ts')).questionTarget(),
   'bundle-document': async () => (await import('./targets/bundle-document.ts')).bundleDocumentTarget(),

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import { describe, expect, test } from 'vitest';
-import { decodeCheckRequest } from '../../../../src/api/ext-authz/decode.ts';
 import {
   CHECK_REQUEST,
   HEADER,
@@ -10,11 +9,8 @@ import {
   treatmentOf,
 } from '../../../../src/api/ext-authz/fingerprint-plan.ts';
 import { fingerprintOf } from '../../../../src/api/ext-authz/fingerprint.ts';
-import { INCIDENTAL_HEADERS } from '../../../../src/api/ext-authz/incidental-headers.ts';
-import { canonicalise } from '../../../../src/pdp/canonical.ts';
-import { isRefusal } from '../../../../src/pdp/decision.ts';
-import type { Peer } from '../../../../src/pdp/access-request.ts';
 import { EXT_AUTHZ_TYPES } from '../../../support/requests.ts';
+import { reading } from './reading.ts';
 import {
   LEN,
   type Sent,
@@ -45,31 +41,6 @@ const SENT: Sent = {
 
 const bytesOf = (changes: Partial<Sent> = {}) => wireBytes(checkRequest({ ...SENT, ...changes }));
 const keyOf = (bytes: Uint8Array) => fingerprintOf(bytes)?.key;
-
-function address({ port: _port, ...peer }: Peer) {
-  return peer;
-}
-
-/** All that anything can be decided by, as the pipeline reads it. */
-function reading(bytes: Uint8Array) {
-  const request = decodeCheckRequest(bytes, EXT_AUTHZ_TYPES.CheckRequest);
-  // Where in the bytes the decoder stopped is no part of the question.
-  if (isRefusal(request)) return request.refusal;
-  const { source, destination, http, streamId: _id, metadata, contextExtensions, ...rest } = request;
-  const { headers, ...parts } = http;
-  const names = [...headers.names()].filter((name) => !INCIDENTAL_HEADERS.has(name));
-  return {
-    ...rest,
-    ...parts,
-    source: address(source),
-    destination: address(destination),
-    metadata: [...metadata],
-    contextExtensions: [...contextExtensions],
-    joined: headers.joined,
-    headers: names.map((name) => [name, headers.values(name)]),
-    canonical: canonicalise(request),
-  };
-}
 
 describe('the fingerprint of a question', () => {
   test('is there for what PEPs send, in both forms of header fields', () => {
