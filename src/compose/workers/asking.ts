@@ -10,7 +10,7 @@ type Answer = Extract<FromWorker, { readonly type: 'answer' | 'refusal' }>;
 type Asked = Extract<ToWorker, { readonly type: 'ask' }>;
 
 /** Asks one worker, and matches its answers to the questions. */
-export class Asker {
+export class WorkerQuestions {
   readonly #send: (message: Asked) => void;
   readonly #open = new Map<number, PromiseWithResolvers<unknown>>();
   #next = 0;

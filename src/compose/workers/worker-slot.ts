@@ -3,7 +3,7 @@ import type { Config } from '../../config.ts';
 import { InputError, PdpError } from '../../pdp/errors.ts';
 import type { Log } from '../../pdp/log.ts';
 import type { Clock } from '../../pdp/ports.ts';
-import { type AnswerTo, Asker } from './asking.ts';
+import { type AnswerTo, WorkerQuestions } from './asking.ts';
 import type { ProcessControl, Question } from './control.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 import { watchHandovers } from './handovers.ts';
@@ -35,7 +35,7 @@ export class WorkerSlot {
   readonly #parts: SlotParts;
   readonly #pause = new RestartPause();
   #worker: Worker | undefined;
-  #asker: Asker | undefined;
+  #asker: WorkerQuestions | undefined;
   #started: PromiseWithResolvers<Started> | undefined;
   #servesSince: number | undefined;
   #restart: NodeJS.Timeout | undefined;
@@ -61,7 +61,7 @@ export class WorkerSlot {
     return started;
   }
 
-  /** See {@link Asker.ask}; rejects at once where it does not serve. */
+  /** See {@link WorkerQuestions.ask}; rejects at once where it does not serve. */
   async ask<Q extends Question>(
     question: Q,
     given: Parameters<ProcessControl[Q]>,
@@ -91,7 +91,7 @@ export class WorkerSlot {
     const { config, opsAddress, file } = this.#parts;
     const worker = cluster.fork();
     const closeUnderway = watchHandovers(worker.process);
-    const asker = new Asker((message) => this.#tell(message));
+    const asker = new WorkerQuestions((message) => this.#tell(message));
     const started = Promise.withResolvers<Started>();
     // Of a later start nobody waits for the outcome.
     started.promise.catch(() => undefined);

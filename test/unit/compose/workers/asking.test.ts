@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import { OpsRefusal } from '../../../../src/api/ops/ops-admin.ts';
-import { Asker, answerTo } from '../../../../src/compose/workers/asking.ts';
+import { WorkerQuestions, answerTo } from '../../../../src/compose/workers/asking.ts';
 import type { ProcessControl } from '../../../../src/compose/workers/control.ts';
 import { PdpError } from '../../../../src/pdp/errors.ts';
 
 /** An asker whose questions are answered by `control`, through what structured cloning leaves of a message. */
-function askerOf(control: Partial<ProcessControl>): Asker {
-  const asker: Asker = new Asker((asked) => {
+function askerOf(control: Partial<ProcessControl>): WorkerQuestions {
+  const asker: WorkerQuestions = new WorkerQuestions((asked) => {
     void answerTo(control as ProcessControl, structuredClone(asked)).then((said) =>
       asker.take(structuredClone(said)),
     );
@@ -36,7 +36,7 @@ test.each([
 });
 
 test('a worker that does not answer in time, or ends, is no answer', async () => {
-  const silent = new Asker(() => undefined);
+  const silent = new WorkerQuestions(() => undefined);
   await expect(silent.ask('policies', [], 5)).rejects.toThrow(/did not answer within 5 ms/);
   const ended = expect(silent.ask('policies', [], 60_000)).rejects.toThrow(/it ended/);
   silent.end();
