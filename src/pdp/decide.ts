@@ -1,6 +1,7 @@
 import { type CanonicalOptions, canonicalise } from './canonical.ts';
 import { type Deny, type Refusal, denyFor, isRefusal, refuse } from './decision.ts';
 import { messageOf } from './errors.ts';
+import { type MaybePromise, andThen } from './maybe-promise.ts';
 import type { AttributeSource, Clock, Observer, PolicySnapshotSource, Recorder } from './ports.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
 import type { Recalled, RecentAnswer, RecentAnswers } from './recent-answers.ts';
@@ -8,7 +9,7 @@ import { type Authenticators, createAuthenticate } from './stages/authenticate.t
 import { type Concluding, createConclude } from './stages/conclude.ts';
 import { type Evaluating, createEvaluate } from './stages/evaluate.ts';
 import { createGather } from './stages/gather.ts';
-import type { Asked, DecisionTrace, Envelope, Received } from './trace.ts';
+import type { Asked, DecisionTrace, Envelope, Informed, Received } from './trace.ts';
 import { type Arrival, type Completion, type Stages, Walk, isHttp } from './walk.ts';
 
 /** What a decision point is made of. */
@@ -60,7 +61,8 @@ export function createDecisionPoint(parts: DecisionPointParts): DecisionPoint {
     turnAway: (envelope, decision) => turnAway(envelope, decision, parts),
     async decide(incoming) {
       const { fingerprint } = incoming;
-      const { walk, answer } = await answered(incoming, parts, stages);
+      const reached = answered(incoming, parts, stages);
+      const { walk, answer } = reached instanceof Promise ? await reached : reached;
       const trace = walk.complete(answer, incoming.complete);
       const recorded = await walk.record(trace, parts.recorder);
       tell(parts.observer, recorded);
@@ -96,27 +98,44 @@ function told(trace: DecisionTrace, observer: Observer): DecisionTrace {
   return trace;
 }
 
+interface Answered {
+  readonly walk: Walk;
+  readonly answer: DecisionTrace;
+}
+
 /** Takes a question through the stages up to its answer, by an earlier one where that is good still. */
-async function answered(
+function answered(incoming: Incoming, parts: DecisionPointParts, stages: Stages): MaybePromise<Answered> {
+  const walk = new Walk(incoming, parts.clock);
+  const received = walk.through('decode', incoming.envelope, (envelope) =>
+    receive(envelope, incoming, parts),
+  );
+  const authenticated = andThen(received, (value) =>
+    walk.through('authenticate', value, stages.authenticate),
+  );
+  const informed = andThen(authenticated, (value) =>
+    walk.through('gather', value, (known) => {
+      const snapshot = walk.under(incoming.snapshot ?? parts.snapshots.current());
+      return stages.gather(known, incoming.scope, snapshot);
+    }),
+  );
+  return andThen(informed, (value) => judged(value, walk, incoming, parts, stages));
+}
+
+/** The answer that was given before, where it is good still; else what evaluating comes to. */
+function judged(
+  informed: Informed | Refusal,
+  walk: Walk,
   incoming: Incoming,
   parts: DecisionPointParts,
   stages: Stages,
-): Promise<{ readonly walk: Walk; readonly answer: DecisionTrace }> {
+): MaybePromise<Answered> {
   const { recalled } = incoming;
-  const walk = new Walk(incoming, parts.clock);
-  const received = await walk.through('decode', incoming.envelope, (envelope) =>
-    receive(envelope, incoming, parts),
-  );
-  const authenticated = await walk.through('authenticate', received, stages.authenticate);
-  const informed = await walk.through('gather', authenticated, (value) => {
-    const snapshot = walk.under(incoming.snapshot ?? parts.snapshots.current());
-    return stages.gather(value, incoming.scope, snapshot);
-  });
   // No later stage reads header fields; and what is evaluated is remembered by the id of this decision.
   if (recalled?.answer.request.http.headers.lacked)
-    return await answered(readAnew(incoming, recalled, parts.recentAnswers), parts, stages);
+    return answered(readAnew(incoming, recalled, parts.recentAnswers), parts, stages);
   const reused = walk.reuse(informed, recalled?.answer, parts.revocations);
-  return { walk, answer: reused ?? (await walk.evaluate(informed, stages)) };
+  if (reused) return { walk, answer: reused };
+  return walk.evaluate(informed, stages).then((answer) => ({ walk, answer }));
 }
 
 /** The question as it was asked this time, for somebody has read what is not known of the earlier one. */

@@ -131,8 +131,12 @@ export class ExtAuthzService {
       onFault: (error) => this.#parts.onFault(error),
       answer: async ({ message, headers, connection, deadline, onCancelled }) => {
         const own = (name: string) => headers[name]?.toString();
-        const call = { message, own, deadline, caller: callerOn(connection), onCancelled };
-        return await this.#check(call).catch((error: unknown) => this.#fault(error));
+        try {
+          const call = { message, own, deadline, caller: callerOn(connection), onCancelled };
+          return await this.#check(call);
+        } catch (error) {
+          return this.#fault(error);
+        }
       },
     };
   }
@@ -186,7 +190,9 @@ export class ExtAuthzService {
       ...correlationOf(own, joining),
     };
     const decodeUs = (clock.monotonic() - startedAt) * 1000;
-    return await this.#decide({ envelope, ...read, scope, decodeUs });
+    const incoming = { envelope, ...read, scope, decodeUs };
+    if (this.#parts.onward) return await this.#decideOnward(incoming, this.#parts.onward);
+    return this.#answer(await this.#parts.decisionPoint.decide(incoming));
   }
 
   /** A question that was asked before is known by its fingerprint, and not decoded again. */
@@ -207,9 +213,7 @@ export class ExtAuthzService {
     return { question, fingerprint: print?.key, joining: print ?? joiningFields(question.http.headers) };
   }
 
-  async #decide(incoming: Incoming): Promise<Buffer> {
-    const { decisionPoint, onward } = this.#parts;
-    if (!onward) return this.#answer(await decisionPoint.decide(incoming));
+  async #decideOnward(incoming: Incoming, onward: OnwardIdentity): Promise<Buffer> {
     let identity: string | undefined;
     const complete = (permitted: DecisionTrace): Refusal | undefined => {
       const signed = onward.sign(permitted);
@@ -217,7 +221,7 @@ export class ExtAuthzService {
       identity = signed;
       return undefined;
     };
-    const trace = await decisionPoint.decide({ ...incoming, complete });
+    const trace = await this.#parts.decisionPoint.decide({ ...incoming, complete });
     return this.#answer(trace, identity);
   }
 

@@ -1,10 +1,13 @@
 import type { Decision } from '../../pdp/decision.ts';
 import { PdpError } from '../../pdp/errors.ts';
+import type { Blob } from './blob.ts';
 import type { Recorder } from '../../pdp/ports.ts';
 import type { LogWriter } from '../log/log-writer.ts';
 import type { RecordPrivacy } from './record-privacy.ts';
 import { RecordTemplates } from './record-template.ts';
 import { recordHead, recordParts } from './record.ts';
+
+const NONE: readonly Blob[] = [];
 
 /** What a recorder needs. */
 export interface RecorderOptions {
@@ -33,17 +36,23 @@ export function createRecorder(options: RecorderOptions): Recorder {
   const fields = { ...options, log: writer.log };
   // Under pseudonyms each line has values, and salts, of its own.
   const templates = options.privacy ? undefined : new RecordTemplates((trace) => recordParts(trace, fields));
+  const failed = (error: unknown): void => {
+    if (onFailure === 'allow') return;
+    throw new PdpError('audit_unavailable', 'the decision log cannot be written', { cause: error });
+  };
+  // All lines of one turn of the event loop have one promise.
+  let last: { readonly written: Promise<void>; readonly recorded: Promise<void> } | undefined;
+  const append = (tail: string, blobs: readonly Blob[]): Promise<void> => {
+    const written = writer.append((index) => `${head}${index}${tail}`, blobs);
+    if (last?.written !== written) last = { written, recorded: written.catch(failed) };
+    return last.recorded;
+  };
   return {
-    record: async (trace) => {
+    async record(trace) {
       const repeated = templates?.tail(trace);
-      const { tail, blobs } =
-        repeated === undefined ? recordParts(trace, fields) : { tail: repeated, blobs: [] };
-      try {
-        await writer.append((index) => `${head}${index}${tail}`, blobs);
-      } catch (error) {
-        if (onFailure === 'allow') return;
-        throw new PdpError('audit_unavailable', 'the decision log cannot be written', { cause: error });
-      }
+      if (repeated !== undefined) return append(repeated, NONE);
+      const { tail, blobs } = recordParts(trace, fields);
+      return append(tail, blobs);
     },
   };
 }

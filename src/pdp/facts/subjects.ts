@@ -34,10 +34,11 @@ export function subjectsIn(
   addParties(authenticated, snapshot, subject, add);
   if (route?.resource.pip === subject) add(route.resource.uid.id, route.resource.uid.type);
   const { asked } = authenticated;
-  for (const entity of asked ? [asked.subject, asked.resource] : []) {
-    if (entity && subjectsOf(entity, snapshot.bindings).includes(subject))
-      add(entity.uid.id, entity.uid.type);
-  }
+  if (asked)
+    for (const entity of [asked.subject, asked.resource]) {
+      if (entity && subjectsOf(entity, snapshot.bindings).includes(subject))
+        add(entity.uid.id, entity.uid.type);
+    }
   if (subject === IP_SUBJECT) found.push(...addressesIn(authenticated, snapshot, route));
   return found;
 }
@@ -63,11 +64,21 @@ const USER = typeName('User');
 const DEVICE = typeName('Device');
 const WORKLOAD = typeName('Workload');
 
+/** Worked out once for each snapshot, subject and type of entity that is in its schema. */
+const HOLDERS = new WeakMap<PolicySnapshot, Partial<Record<AttributeSubject, Map<string, Holder>>>>();
+
 function entityHolder(snapshot: PolicySnapshot, type: string, subject: AttributeSubject): Holder | undefined {
+  let known = HOLDERS.get(snapshot);
+  if (!known) HOLDERS.set(snapshot, (known = {}));
+  const ofSubject = (known[subject] ??= new Map());
+  let holder = ofSubject.get(type);
+  if (holder !== undefined) return holder;
   const shape = snapshot.entityShape(type);
   if (!shape) return undefined;
   const groupType = GROUP_TYPES[subject];
-  return { shape, names: snapshot.reads.attributes, ...(groupType !== undefined && { groupType }) };
+  holder = { shape, names: snapshot.reads.attributes, ...(groupType !== undefined && { groupType }) };
+  ofSubject.set(type, holder);
+  return holder;
 }
 
 /** The address that policies know as `context.ip`, where they read what is known of it. */
