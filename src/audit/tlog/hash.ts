@@ -7,21 +7,27 @@ export const HASH_BYTES = 32;
 export const EMPTY_ROOT: Buffer = hash('sha256', '', 'buffer');
 
 const NODE_INPUT = Buffer.alloc(1 + 2 * HASH_BYTES, 0x01);
+/** Room for all but the longest lines. */
+const LEAF_INPUT = Buffer.alloc(16 * 1024);
 
 /** Leaf hash of a record, given its exact bytes (a log line without `\n`): SHA-256(0x00 || line), RFC 6962 section 2.1. */
 export function leafHash(line: Uint8Array): Buffer {
-  const input = Buffer.allocUnsafe(line.length + 1);
-  input[0] = 0x00;
+  const bytes = line.length + 1;
+  const input = bytes <= LEAF_INPUT.length ? LEAF_INPUT.subarray(0, bytes) : Buffer.alloc(bytes);
   input.set(line, 1);
-  return hash('sha256', input, 'buffer');
+  return sha256(input);
 }
 
 /** Hash of an inner node over two hashes of {@link HASH_BYTES}: SHA-256(0x01 || left || right), RFC 6962 section 2.1. */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
-  // `hash` is synchronous and copies its input, so that one buffer serves every call.
   NODE_INPUT.set(left, 1);
   NODE_INPUT.set(right, 1 + HASH_BYTES);
-  return hash('sha256', NODE_INPUT, 'buffer');
+  return sha256(NODE_INPUT);
+}
+
+/** `hash` is synchronous, so that one buffer serves every call. As text, since it takes half as long again to make a buffer of its own. */
+function sha256(input: Uint8Array): Buffer {
+  return Buffer.from(hash('sha256', input, 'binary'), 'latin1');
 }
 
 /** Whether two hashes are the same bytes. Hashes are public: the time this takes tells nobody anything. */
