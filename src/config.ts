@@ -35,7 +35,7 @@ const Decision = z.strictObject({
     .strictObject({
       target_ms: z.number().min(0).max(1000).default(5).meta({
         description:
-          'How long calls may wait before they are begun. Where there are more than can be answered, so many are denied right away (503) that the others wait for little more. 0: none are denied for this. In ms.',
+          'How long calls may wait before they are begun. Where there are more than can be answered, so many are denied right away (503) that the others wait for no more than three times this. Their latency is then about five times this. 0: none are denied for this. In ms.',
       }),
       interval_ms: ms(
         20,

@@ -28,7 +28,7 @@ const LONGEST = 3;
 const DRAINING = 0.8;
 /** Taken in any case: one of so many, or nobody would ever be answered where there is more than can even be shed. */
 const LEAST_SHARE = 1 / 64;
-/** Of the target: a loop that was idle for as long had read everything. */
+/** Of the target, and of the time since the last turn: a loop that was idle for as long had read everything, and has time to spare. */
 const IDLE = 0.1;
 
 /**
@@ -49,6 +49,7 @@ export class Admission {
   #isInTurn = false;
   /** Of the turn. */
   #began = Number.NaN;
+  #calls = 0;
   #idle = 0;
   #waited = 0;
   #longSince: number | undefined;
@@ -66,6 +67,7 @@ export class Admission {
   /** Whether the call that is to begin now may; to be asked once for each call. */
   admits(): boolean {
     if (!this.#isInTurn) this.#begin();
+    this.#calls += 1;
     if (this.#share >= 1) return true;
     this.#credit += this.#share;
     if (this.#credit < 1) return false;
@@ -89,10 +91,13 @@ export class Admission {
     this.#isInTurn = true;
     this.#turns.afterTurn(this.#ended);
     const [now, idle] = [this.#clock.monotonic(), this.#turns.idleMs()];
-    const hadTime = !(idle - this.#idle < this.#rules.targetMs * IDLE);
+    const [passed, rested] = [now - this.#began, idle - this.#idle];
+    // Who asks again when he is answered has not waited, however long the answer took.
+    const isPressed = this.#calls > 1 && rested < Math.max(this.#rules.targetMs, passed) * IDLE;
     const before = this.#waited;
-    this.#waited = hadTime || Number.isNaN(this.#began) ? 0 : now - this.#began;
+    this.#waited = isPressed ? passed - rested : 0;
     this.#began = now;
+    this.#calls = 0;
     this.#idle = idle;
     this.#judge(now, this.#waited < before * DRAINING);
   }

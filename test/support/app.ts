@@ -40,7 +40,7 @@ export function demoConfig(folder: string): Record<string, unknown> {
     http: { address: '127.0.0.1:0' },
     policies: { sets: [join(POLICIES, 'mesh-call'), join(POLICIES, 'finance-dashboard')] },
     // A busy machine must not make a deny of a permit.
-    decision: { timeout_ms: 2000, overload: { target_ms: 0 } },
+    decision: { timeout_ms: 2000 },
     pips: DEMO_PIPS,
     audit: { dir: join(folder, 'audit') },
   };
@@ -68,9 +68,15 @@ export async function createConfigFolder(
   };
 }
 
+/** A busy machine must not make a deny of a permit. */
+export const UNHURRIED = { PDP_DECISION_OVERLOAD_TARGET_MS: '0' };
+
 /** Starts the whole application in this process. The caller stops it. */
-export function startTestApp(folder: ConfigFolder): Promise<App> {
-  return startApp(loadConfig(folder.configFile, {}).config, createLogger('silent'));
+export function startTestApp(
+  folder: ConfigFolder,
+  env: Readonly<Record<string, string>> = UNHURRIED,
+): Promise<App> {
+  return startApp(loadConfig(folder.configFile, env).config, createLogger('silent'));
 }
 
 /** What a command answered. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { UNHURRIED } from './app.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
 import { stopProcess } from './stop-process.ts';
@@ -122,7 +123,7 @@ async function startOnce(options: PdpOptions): Promise<PdpProcess> {
   await writeFile(configFile, stringify(config));
   const child = spawn(process.execPath, [PDP_MAIN, 'serve', '--config', configFile], {
     cwd: ROOT,
-    env: { ...withoutSettings(process.env), ...options.env },
+    env: { ...withoutSettings(process.env), ...UNHURRIED, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output = collect(child);

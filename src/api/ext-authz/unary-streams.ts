@@ -32,8 +32,8 @@ export interface UnaryMethod {
 }
 
 /**
- * What a connection may send before it is read. With HTTP/2's 64 KiB, some fifty calls, a caller would hold the rest back, and nobody here would know
- * how long they wait. It is read as it comes, and does not lie about here.
+ * Bytes of messages that a connection may send before they are read: as much as it may have calls. With HTTP/2's 64 KiB, some fifty calls, a caller
+ * would hold the rest back, and nobody here would know how long they wait (ADR 0029). What comes is read at once, and does not lie about.
  */
 const WINDOW_BYTES = 1024 * 1024;
 

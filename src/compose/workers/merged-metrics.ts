@@ -32,6 +32,8 @@ const MOST = new Set([
   'pdp_audit_checkpoint_age_seconds',
   'pdp_event_stream_last_event_timestamp_seconds',
   'pdp_information_point_breaker_state',
+  'pdp_shedding',
+  'pdp_call_wait_seconds',
 ]);
 
 /** How the figures of several processes become one: counters and amounts are added up. */

@@ -7,6 +7,7 @@ import { stringify } from 'yaml';
 import { encodeCheckRequest } from '../../../src/api/ext-authz/client.ts';
 import { type App, startApp } from '../../../src/compose.ts';
 import { loadConfig } from '../../../src/config/file.ts';
+import { UNHURRIED } from '../../support/app.ts';
 import { readRecords } from '../../support/pdp-process.ts';
 import { EXT_AUTHZ_TYPES, accessRequest } from '../../support/requests.ts';
 import { POLICIES } from '../../support/snapshot.ts';
@@ -110,7 +111,7 @@ async function startWorld(folder: string, issuer: TestIssuer, config: object): P
   await writeFile(file, stringify({ ...baseConfig(folder, issuer), ...config }));
   let log = '';
   const logger = pino({ level: 'warn' }, { write: (line) => void (log += line) });
-  const app = await startApp(loadConfig(file, {}).config, logger);
+  const app = await startApp(loadConfig(file, UNHURRIED).config, logger);
   const client = connect(app.addresses.grpc);
   return {
     app,

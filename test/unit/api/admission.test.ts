@@ -34,12 +34,17 @@ const all = (admitted: readonly boolean[]) => admitted.every(Boolean);
 const shareOf = (admitted: readonly boolean[]) => admitted.filter(Boolean).length / admitted.length;
 
 describe('everything is admitted', () => {
-  test('while the loop rests between turns, however long each takes', () => {
+  test('while the loop rests for a tenth of the time, however long each turn takes', () => {
     const loop = new Loop();
     for (let n = 0; n < 100; n++) {
       expect(all(loop.turn(10, 50))).toBe(true);
-      loop.rest(1);
+      loop.rest(6);
     }
+  });
+
+  test('where each call comes when the one before is answered, however long that takes', () => {
+    const loop = new Loop();
+    for (let n = 0; n < 100; n++) expect(all(loop.turn(1, 50))).toBe(true);
   });
 
   test('while the wait is within the target, without any rest', () => {
@@ -69,7 +74,7 @@ describe('everything is admitted', () => {
 
 /** Waits of `ms` for longer than the interval. */
 function overloaded(loop: Loop, ms: number): void {
-  for (let n = 0; n < 3 + RULES.intervalMs / ms; n++) loop.turn(1, ms);
+  for (let n = 0; n < 3 + RULES.intervalMs / ms; n++) loop.turn(2, ms);
 }
 
 describe('once calls have waited too long for an interval', () => {
@@ -98,20 +103,29 @@ describe('once calls have waited too long for an interval', () => {
   test('all are admitted as soon as nothing waits any more', () => {
     const loop = new Loop();
     overloaded(loop, 50);
-    loop.rest(1);
+    loop.rest(6);
     expect(all(loop.turn(100, 1))).toBe(true);
   });
 
   test('the next long wait sheds at once, until there was none for an interval', () => {
     const loop = new Loop();
     overloaded(loop, 15);
-    loop.turn(1, 1);
-    loop.turn(1, 15);
+    loop.turn(2, 1);
+    loop.turn(2, 15);
     expect(shareOf(loop.turn(640, 1))).toBeLessThan(0.1);
     for (let n = 0; n < RULES.intervalMs + 1; n++) loop.turn(1, 1);
     expect(loop.admission.isShedding).toBe(false);
-    loop.turn(1, 15);
+    loop.turn(2, 15);
     expect(all(loop.turn(640, 15))).toBe(true);
+  });
+
+  test('a caller that sends all it may and waits for all the answers is no rest', () => {
+    const loop = new Loop();
+    for (let n = 0; n < 5; n++) {
+      loop.turn(1000, 50);
+      loop.rest(1);
+    }
+    expect(shareOf(loop.turn(1000, 50))).toBeLessThan(0.1);
   });
 
   test('it is over an interval later also where no call comes to show it', () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type RecordOptions, recordParts } from '../../../../src/audit/record/record.ts';
 import { RecordTemplates } from '../../../../src/audit/record/record-template.ts';
+import { denyFor, refuse } from '../../../../src/pdp/decision.ts';
 import type { RecentAnswer } from '../../../../src/pdp/recent-answers.ts';
 import type { DecisionTrace } from '../../../../src/pdp/trace.ts';
 import { allowedTrace } from '../trace-fixture.ts';
@@ -128,5 +129,67 @@ describe('the line of an answer that was given before', () => {
   test('is no other’s', () => {
     const { tail } = templates();
     expect(tail(allowedTrace())).toBeUndefined();
+  });
+});
+
+describe('the line of an answer that was turned away', () => {
+  const [workload, other] = ['a', 'b'].map((name) => ({
+    id: `spiffe://prod.example.com/${name}`,
+    trustDomain: 'prod.example.com',
+    path: `/${name}`,
+  }));
+  const decision = denyFor(refuse('overloaded', 'too many'));
+  const turnedAway = (about: Partial<DecisionTrace> = {}): DecisionTrace => ({
+    id: 'd-1',
+    surface: 'ext_authz',
+    pep: { address: '10.0.0.1:1' },
+    receivedAt: 0,
+    startedAt: 0,
+    decision,
+    turnedAway: true,
+    stage: 'decode',
+    timings: {},
+    latencyUs: 3,
+    ...about,
+  });
+
+  test('is byte for byte the whole one, whatever the call holds and whoever calls', () => {
+    const workloads = fc.constantFrom(undefined, workload, other);
+    const surfaces = fc.constantFrom('ext_authz' as const, 'check' as const, 'authzen' as const);
+    fc.assert(
+      fc.property(fc.array(fc.tuple(call, workloads, surfaces), { maxLength: 8 }), (calls) => {
+        const { tail } = templates();
+        for (const [{ cache: _none, ...one }, caller, surface] of calls) {
+          const { address } = one.pep ?? turnedAway().pep;
+          const pep = { address, ...(caller && { workload: caller }) };
+          const trace = turnedAway({ ...one, surface, pep });
+          const line = tail(trace);
+          if (line !== undefined) expect(line).toBe(recordParts(trace, OPTIONS).tail);
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test('is put together from the second on, for each caller', () => {
+    const { tail, written } = templates();
+    for (let index = 0; index < 10; index++) {
+      for (const caller of [undefined, workload, other]) {
+        const pep = { address: `10.0.0.${index}:1`, ...(caller && { workload: caller }) };
+        const trace = turnedAway({ id: `d-${index}`, latencyUs: index, pep });
+        expect(tail(trace)).toBe(recordParts(trace, OPTIONS).tail);
+      }
+    }
+    expect(written()).toBe(6);
+  });
+
+  test.each<[string, Partial<DecisionTrace>]>([
+    ['of a batch', { batch: 'b-1' }],
+    ['of an application', { pep: { address: 'a', application: { id: 'app' } } as DecisionTrace['pep'] }],
+    ['whose record failed', { stage: 'record' }],
+    ['that was looked at', { turnedAway: undefined } as never],
+  ])('is written out where it is one %s', (_what, about) => {
+    const { tail } = templates();
+    expect(tail(turnedAway(about))).toBeUndefined();
   });
 });
