@@ -20,6 +20,8 @@ const GOAWAY = 7;
 const WINDOW_UPDATE = 8;
 const END_STREAM = 0x1;
 const ACK = 0x1;
+/** An identifier of SETTINGS (RFC 9113 §6.5.2). */
+const MAX_CONCURRENT_STREAMS = 3;
 const END_HEADERS = 0x4;
 const FRAME_HEAD = 9;
 
@@ -74,6 +76,8 @@ export type OnAnswer = (dueAt: number, code: number) => void;
 /** Calls under way on one connection at most; more than any scenario has. */
 const RING = 1 << 16;
 const WINDOW = 0x7fffffff - 65_535;
+/** Calls sent after which the list of those that wait is shortened. */
+const TIDY = 1024;
 
 /**
  * One HTTP/2 connection that does nothing but unary calls, so that the generator costs a few microseconds a call and not more
@@ -90,7 +94,12 @@ export class H2Connection implements Disposable {
   #received = 0;
   #rest: Buffer = Buffer.alloc(0);
   #out: Buffer[] = [];
-  #waiting: [RequestFrames, number][] = [];
+  readonly #waiting: (readonly [RequestFrames, number])[] = [];
+  /** Of `#waiting`, those that were sent: taking them off the front one by one would cost as much as all that wait. */
+  #gone = 0;
+  /** Calls that the server lets be open at once; until it has said so, fewer than any server refuses (RFC 9113 §6.5.2). */
+  #maxStreams = 100;
+  #open = 0;
   inFlight = 0;
   /** The last answer's message; kept for looking at, not for measuring. */
   lastMessage: Buffer = Buffer.alloc(0);
@@ -125,8 +134,7 @@ export class H2Connection implements Disposable {
   /** Sends a call with the next {@link flush}, or as soon as the server's window lets it. */
   send(request: RequestFrames, dueAt: number): void {
     this.inFlight += 1;
-    if (this.#waiting.length > 0 || this.#sendWindow < request.dataBytes)
-      this.#waiting.push([request, dueAt]);
+    if (this.#waiting.length > 0 || !this.#hasRoom(request)) this.#waiting.push([request, dueAt]);
     else this.#put(request, dueAt);
   }
 
@@ -142,6 +150,10 @@ export class H2Connection implements Disposable {
     this.#socket.destroy();
   }
 
+  #hasRoom({ dataBytes }: RequestFrames): boolean {
+    return this.#sendWindow >= dataBytes && this.#open < this.#maxStreams;
+  }
+
   #put({ bytes, dataAt, dataBytes }: RequestFrames, dueAt: number): void {
     const copy = Buffer.allocUnsafe(bytes.length);
     bytes.copy(copy);
@@ -151,6 +163,7 @@ export class H2Connection implements Disposable {
     this.#dueAt[slot] = dueAt;
     this.#code[slot] = -1;
     this.#stream += 2;
+    this.#open += 1;
     this.#sendWindow -= dataBytes;
     this.#out.push(copy);
   }
@@ -166,6 +179,7 @@ export class H2Connection implements Disposable {
       at = end;
     }
     this.#rest = bytes.subarray(at);
+    this.#sendWaiting();
     if (this.#received > 1 << 20) {
       this.#out.push(windowUpdate(this.#received));
       this.#received = 0;
@@ -182,7 +196,7 @@ export class H2Connection implements Disposable {
     if ((type === HEADERS || type === DATA) && (flags & END_STREAM) !== 0) this.#end(stream);
     else if (type === RST_STREAM) this.#end(stream);
     else if (type === SETTINGS && (flags & ACK) === 0)
-      this.#out.push(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
+      this.#settings(bytes.subarray(payload, payload + length));
     else if (type === PING && (flags & ACK) === 0) {
       this.#out.push(frame(PING, ACK, 0, Buffer.from(bytes.subarray(payload, payload + 8))));
     } else if (type === WINDOW_UPDATE && stream === 0) this.#opened(bytes.readUInt32BE(payload));
@@ -199,19 +213,37 @@ export class H2Connection implements Disposable {
 
   #end(stream: number): void {
     const slot = (stream >>> 1) % RING;
+    const dueAt = this.#dueAt[slot] ?? 0;
+    // A call that is ended early is reset as well.
+    if (Number.isNaN(dueAt)) return;
+    this.#dueAt[slot] = Number.NaN;
     this.inFlight -= 1;
-    this.#onAnswer(this.#dueAt[slot] ?? 0, this.#code[slot] ?? -1);
+    this.#open -= 1;
+    this.#onAnswer(dueAt, this.#code[slot] ?? -1);
   }
 
   #opened(bytes: number): void {
     this.#sendWindow += bytes;
-    let sent = 0;
-    for (const [request, dueAt] of this.#waiting) {
-      if (this.#sendWindow < request.dataBytes) break;
-      this.#put(request, dueAt);
-      sent += 1;
+    this.#sendWaiting();
+  }
+
+  #sendWaiting(): void {
+    for (let next = this.#waiting[this.#gone]; next; next = this.#waiting[this.#gone]) {
+      if (!this.#hasRoom(next[0])) break;
+      this.#put(...next);
+      this.#gone += 1;
     }
-    if (sent > 0) this.#waiting = this.#waiting.slice(sent);
+    if (this.#gone < this.#waiting.length && this.#gone < TIDY) return;
+    this.#waiting.splice(0, this.#gone);
+    this.#gone = 0;
+  }
+
+  #settings(payload: Buffer): void {
+    this.#maxStreams = Number.POSITIVE_INFINITY;
+    for (let at = 0; at + 6 <= payload.length; at += 6)
+      if (payload.readUInt16BE(at) === MAX_CONCURRENT_STREAMS)
+        this.#maxStreams = payload.readUInt32BE(at + 2);
+    this.#out.push(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
   }
 
   #lost(): void {

@@ -11,6 +11,8 @@ export interface ServerProcess extends AsyncDisposable {
   readonly port: number;
   /** CPU time it used so far, in ms; 0 where the system does not say. */
   cpuMs(): number;
+  /** Resident memory in bytes; 0 where the system does not say. */
+  residentBytes(): number;
 }
 
 /** Whether processes can be pinned to a core here. */
@@ -60,6 +62,7 @@ export function serverProcess(child: ChildProcess, port: number): ServerProcess 
   return {
     port,
     cpuMs: () => cpuMsOf(child.pid),
+    residentBytes: () => residentBytesOf(child.pid),
     async [Symbol.asyncDispose]() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
@@ -69,6 +72,15 @@ export function serverProcess(child: ChildProcess, port: number): ServerProcess 
       clearTimeout(watchdog);
     },
   };
+}
+
+function residentBytesOf(pid: number | undefined): number {
+  try {
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return Number(kib ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
 }
 
 /** proc(5): `utime` and `stime` are fields 14 and 15 of `stat`, in ticks of 10 ms. */

@@ -16,6 +16,11 @@ const Audit = z.object({
     }),
   ),
 });
+const Overload = z.object({
+  commit: z.string(),
+  quick: z.boolean(),
+  figures: z.array(z.object({ scenario: z.string(), ratio: z.number() })),
+});
 const Soak = z.object({ commit: z.string(), requests: z.number(), growth: z.number() });
 const Peers = z.object({ commit: z.string(), ratios: z.record(z.string(), z.number()) });
 
@@ -25,6 +30,9 @@ export function otherFigures(folder: string): Omit<Figures, 'scenarios' | 'start
   const audit = read(join(folder, 'audit.json'), Audit);
   const soak = read(join(folder, 'soak.json'), Soak);
   const peers = read(join(folder, 'peers.json'), Peers);
+  const overload = read(join(folder, 'overload.json'), Overload);
+  const overloaded = (name: string) =>
+    of(overload?.commit, overload?.figures.find(({ scenario }) => scenario === name)?.ratio);
   const replay = (memo: boolean, warm: boolean) => {
     const run = audit?.replays.find((each) => each.memo === memo && each.warm === warm);
     return of(audit?.commit, run && run.records / run.seconds / run.jobs);
@@ -35,6 +43,8 @@ export function otherFigures(folder: string): Omit<Figures, 'scenarios' | 'start
     replayMemoised: replay(true, true),
     cerbos: of(peers?.commit, peers?.ratios['cerbos']),
     opaEnvoy: of(peers?.commit, peers?.ratios['opa-envoy']),
+    overload: overloaded('warm'),
+    overloadHot: overloaded('hot'),
     memory: soak && { value: soak.growth, commit: soak.commit, requests: soak.requests },
   };
 }

@@ -16,6 +16,9 @@ export interface Figures {
   readonly opaEnvoy?: OtherFigure | undefined;
   /** p99 with a reload over p99 before it, a core to spare for the compiling thread. */
   readonly reload?: OtherFigure | undefined;
+  /** p99 of accepted calls at twice the saturation rate over that at half of it: each call a new decision, or the same again and again. */
+  readonly overload?: OtherFigure | undefined;
+  readonly overloadHot?: OtherFigure | undefined;
   /** Largest resident memory of the last third of a soak over that of the middle third. */
   readonly memory?: (OtherFigure & { readonly requests: number }) | undefined;
   /** Records/s and core. */
@@ -68,6 +71,7 @@ export function reachTable(figures: Figures): ReachRow[] {
       'bench:reload',
       (n) => n <= 2,
     ),
+    ...overloadRows(figures),
     memoryRow(figures.memory),
     other(
       'replay, uncached, records/s and core',
@@ -91,6 +95,15 @@ export function reachTable(figures: Figures): ReachRow[] {
       figures.startMs === undefined ? undefined : `${Math.round(figures.startMs)} ms`,
       (figures.startMs ?? Infinity) < 1000,
     ),
+  ];
+}
+
+function overloadRows({ overload, overloadHot }: Figures): ReachRow[] {
+  const what = (of: string) => `overload at twice saturation, ${of}: p99 of accepted over normal`;
+  const within = (ratio: number) => ratio <= 3;
+  return [
+    other(what('new decisions'), '≤ 3 ×', overload, 'bench:overload', within),
+    other(what('hot path'), '≤ 3 ×', overloadHot, 'bench:overload', within),
   ];
 }
 
