@@ -48,11 +48,18 @@ export class UnaryStream {
   /** The stream is closed. */
   gone(): void {
     if (!this.#isOver) this.#onGone?.();
+    this.#over();
+  }
+
+  /** Node.js keeps a stream for long after its end, and with it all that hangs on it. */
+  #over(): void {
+    this.#isOver = true;
+    this.#onGone = undefined;
   }
 
   /** Answers, if anybody is there. */
   send(message: Buffer): void {
-    this.#isOver = true;
+    this.#over();
     if (this.#isClosed) return;
     const frame = Buffer.allocUnsafe(HEAD_BYTES + message.length);
     frame[0] = 0;
@@ -65,7 +72,7 @@ export class UnaryStream {
 
   /** Ends the call with a status and without a message. What still comes is not read. */
   fail(code: number, details: string): void {
-    this.#isOver = true;
+    this.#over();
     if (this.#isClosed) return;
     const trailers = {
       'grpc-status': code,
