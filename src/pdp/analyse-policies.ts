@@ -24,6 +24,8 @@ export interface AnalysedPolicies {
   readonly entities: ReadonlyMap<string, CedarEntity>;
   readonly reads: Reads;
   readonly literalEntities: readonly string[];
+  /** Uid texts of actions that conditions of policies name. */
+  readonly namedActions: readonly string[];
   /** Static policies and links, by id, sorted by id. */
   readonly entries: readonly PolicyEntry[];
   /** Texts of templates by id. */
@@ -242,7 +244,7 @@ function readsOf(
   entries: readonly PolicyEntry[],
   shapes: SchemaShapes,
   entities: ReadonlyMap<string, CedarEntity>,
-): Pick<AnalysedPolicies, 'reads' | 'literalEntities'> {
+): Pick<AnalysedPolicies, 'reads' | 'literalEntities' | 'namedActions'> {
   const collector = createReadsCollector();
   for (const { json } of parsed) collectReads(json, collector);
   const slots = entries.flatMap(({ link }) => Object.values(link?.values ?? {}) as EntityUid[]);
@@ -251,6 +253,7 @@ function readsOf(
   return {
     reads: finishReads(collector, { contextKeys, entityTypes: shapes.entities.keys() }, entities.values()),
     literalEntities: [...collector.literals].filter((uid) => entities.has(uid)),
+    namedActions: [...collector.literals].filter((uid) => shapes.actionUids.has(uid)),
   };
 }
 

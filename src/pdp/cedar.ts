@@ -1,9 +1,10 @@
 import { createRequire } from 'node:module';
 import type * as CedarWasm from '@cedar-policy/cedar-wasm/nodejs';
-import { LRUCache } from 'lru-cache';
 import type { CedarRequest, Evaluation } from './evaluation.ts';
 import { PdpError } from './errors.ts';
 import type { SchemaJson } from './schema-shape.ts';
+import { type SliceNames, createSliceNames } from './slice-names.ts';
+import type { ActionView } from './view/action-views.ts';
 
 type Wasm = typeof CedarWasm;
 
@@ -48,8 +49,7 @@ export interface Slice {
   load(): PolicyTextSet;
 }
 
-const MAX_SLICES = 512;
-const MAX_LOADED_POLICIES = 50_000;
+const WHOLE_SCHEMA = 'schema';
 
 /**
  * One instance of the Cedar engine (cedar-wasm) for one snapshot.
@@ -64,6 +64,8 @@ export class CedarEngine {
   readonly #whole: Slice;
   #wasm: Wasm;
   #slices: SliceNames;
+  /** The names of the schemas of views that the instance holds, by the views' keys; `undefined` where it did not take one. */
+  #views = new Map<string, string | undefined>();
   #trapped = false;
   /** How often the instance had to be replaced. */
   rebuilds = 0;
@@ -81,18 +83,16 @@ export class CedarEngine {
   }
 
   /**
-   * Evaluates one request against a slice, or against all policies that were loaded; the request is validated against the schema.
+   * Evaluates one request against a slice, or against all policies that were loaded; the request is validated against the schema. With a
+   * view the engine is told only what policies can read, unless it then refuses that: what counts is its word on the whole.
    * Throws `PdpError`: `engine_fault` on a trap, `attribute_refused` where the schema refuses the request's data.
    */
-  evaluate(request: CedarRequest, slice: Slice = this.#whole): Evaluation {
-    const answer = this.#call(() =>
-      this.#wasm.statefulIsAuthorized({
-        ...(request as object as Pick<CedarWasm.StatefulAuthorizationCall, keyof CedarRequest>),
-        preparsedSchemaName: 'schema',
-        validateRequest: true,
-        preparsedPolicySetId: this.#loaded(slice),
-      }),
-    );
+  evaluate(request: CedarRequest, slice: Slice = this.#whole, view?: ActionView): Evaluation {
+    const answer = this.#call(() => {
+      const narrow = view && this.#narrowed(request, view);
+      const answered = narrow && this.#ask(narrow.request, slice, narrow.schema);
+      return answered?.type === 'success' ? answered : this.#ask(request, slice, WHOLE_SCHEMA);
+    });
     if (answer.type === 'failure') throw new PdpError('attribute_refused', messagesOf(answer.errors));
     const { decision, diagnostics } = answer.response;
     return {
@@ -101,6 +101,41 @@ export class CedarEngine {
       policies: diagnostics.reason.toSorted(),
       errors: [...new Set(diagnostics.errors.map((error) => error.policyId))].sort(),
     };
+  }
+
+  /** Loads what a view needs ahead of its first use. Throws `PdpError` `engine_fault` on a trap. */
+  prepare(view: ActionView): void {
+    this.#call(() => this.#viewSchema(view));
+  }
+
+  #ask(request: CedarRequest, slice: Slice, schema: string): CedarWasm.AuthorizationAnswer {
+    return this.#wasm.statefulIsAuthorized({
+      ...(request as object as Pick<CedarWasm.StatefulAuthorizationCall, keyof CedarRequest>),
+      preparsedSchemaName: schema,
+      validateRequest: true,
+      preparsedPolicySetId: this.#loaded(slice),
+    });
+  }
+
+  #narrowed(
+    request: CedarRequest,
+    view: ActionView,
+  ): { readonly request: CedarRequest; readonly schema: string } | undefined {
+    const told = view.narrowed(request);
+    const schema = told && this.#viewSchema(view);
+    return told && schema !== undefined ? { request: told, schema } : undefined;
+  }
+
+  /** The name under which the instance holds the schema of a view; `undefined` where it does not take it. */
+  #viewSchema(view: ActionView): string | undefined {
+    const { key } = view;
+    const known = this.#views.get(key);
+    if (known !== undefined || this.#views.has(key)) return known;
+    const name = `view-${this.#views.size}`;
+    const answer = this.#wasm.preparseSchema(name, view.schema() as CedarWasm.Schema);
+    const held = answer.type === 'success' ? name : undefined;
+    this.#views.set(key, held);
+    return held;
   }
 
   #call<T>(run: () => T): T {
@@ -133,45 +168,17 @@ export class CedarEngine {
     if (!this.#trapped) return;
     this.#wasm = this.#instance();
     this.#slices = createSliceNames();
+    this.#views = new Map();
     this.#trapped = false;
     this.rebuilds += 1;
   }
 
   #instance(): Wasm {
     const wasm = newInstance();
-    const answer = wasm.preparseSchema('schema', this.#schema);
+    const answer = wasm.preparseSchema(WHOLE_SCHEMA, this.#schema);
     if (answer.type === 'failure') throw new PdpError('engine_fault', messagesOf(answer.errors));
     return wasm;
   }
-}
-
-interface SliceNames {
-  get(key: string): string | undefined;
-  /** A name for a slice of `size` policies, taken from the least recently used ones where the bounds ask for it. */
-  take(key: string, size: number): string;
-  drop(key: string): void;
-}
-
-/** The engine never forgets a name, only what is behind it: names are used again. */
-function createSliceNames(): SliceNames {
-  const free: string[] = [];
-  let made = 0;
-  const names = new LRUCache<string, string>({
-    max: MAX_SLICES,
-    maxSize: MAX_LOADED_POLICIES,
-    dispose: (name) => free.push(name),
-  });
-  return {
-    get: (key) => names.get(key),
-    take(key, size) {
-      // A slice larger than the bound is loaded anew for each request rather than refused.
-      if (size >= MAX_LOADED_POLICIES) return 'slice-large';
-      const name = free.pop() ?? `slice-${made++}`;
-      names.set(key, name, { size: size + 1 });
-      return name;
-    },
-    drop: (key) => names.delete(key),
-  };
 }
 
 function wasmPolicySet({ policies, templates = {}, links = [] }: PolicyTextSet): CedarWasm.PolicySet {

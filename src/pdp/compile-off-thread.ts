@@ -6,6 +6,7 @@ import { type CompiledSnapshot, PolicyEntries, assembleSnapshot } from './compil
 import { InputError, type Problem } from './errors.ts';
 import type { PolicyEntry } from './policy-snapshot.ts';
 import type { PolicyTexts, SourceText } from './policy-source.ts';
+import { viewsOf } from './view/action-views.ts';
 
 /** What the compiling thread reports: entries in portions, so that taking them never holds up the serving thread. */
 export type CompileMessage =
@@ -47,8 +48,16 @@ export async function compileOffThread(texts: PolicyTexts, now: number): Promise
     // The longest single step, some milliseconds: in a turn of its own.
     await nextTurn();
     const engine = CedarEngine.load({ schema: rest.schema, policies: {} });
+    const views = viewsOf(rest);
+    for (const view of views.early()) {
+      await nextTurn();
+      engine.prepare(view);
+    }
     await nextTurn();
-    return { snapshot: assembleSnapshot(rest, { entries, engine, texts }, now), warnings: rest.warnings };
+    return {
+      snapshot: assembleSnapshot(rest, { entries, engine, views, texts }, now),
+      warnings: rest.warnings,
+    };
   } finally {
     await worker.terminate();
   }

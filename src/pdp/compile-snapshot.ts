@@ -7,6 +7,7 @@ import type { PolicyEntry, PolicySnapshot } from './policy-snapshot.ts';
 import type { PolicyTexts } from './policy-source.ts';
 import type { SchemaShapes } from './schema-shape.ts';
 import { ScopeIndex } from './scope-index.ts';
+import { type ActionViews, viewsOf } from './view/action-views.ts';
 
 /** A snapshot with what its author should still know. */
 export interface CompiledSnapshot {
@@ -35,7 +36,9 @@ export function compileSnapshot(texts: PolicyTexts, now: number): CompiledSnapsh
   const entries = new PolicyEntries();
   for (const entry of analysed.entries) entries.add(entry);
   const engine = CedarEngine.load({ schema: analysed.schema, policies: {} });
-  const snapshot = assembleSnapshot(analysed, { entries, engine, texts }, now);
+  const views = viewsOf(analysed);
+  for (const view of views.early()) engine.prepare(view);
+  const snapshot = assembleSnapshot(analysed, { entries, engine, views, texts }, now);
   return { snapshot, warnings: analysed.warnings };
 }
 
@@ -43,6 +46,7 @@ export function compileSnapshot(texts: PolicyTexts, now: number): CompiledSnapsh
 export interface SnapshotParts {
   readonly entries: PolicyEntries;
   readonly engine: CedarEngine;
+  readonly views: ActionViews;
   readonly texts: PolicyTexts;
 }
 
@@ -52,7 +56,7 @@ export interface SnapshotParts {
  */
 export function assembleSnapshot(
   analysed: Omit<AnalysedPolicies, 'entries'>,
-  { entries: { byId, index, upstreamHeaders }, engine, texts }: SnapshotParts,
+  { entries: { byId, index, upstreamHeaders }, engine, views, texts }: SnapshotParts,
   now: number,
 ): PolicySnapshot {
   const { shapes, entities, templates } = analysed;
@@ -87,10 +91,8 @@ export function assembleSnapshot(
       const found = candidates(request).toSorted();
       const ids = without === undefined ? found : found.filter((id) => !without.has(id));
       // Sorted, so that equal slices are one slice whatever order they were found in.
-      return engine.evaluate(request, {
-        key: ids.join(' '),
-        load: () => policyTextSet(ids.map(entryOf), templates),
-      });
+      const slice = { key: ids.join(' '), load: () => policyTextSet(ids.map(entryOf), templates) };
+      return engine.evaluate(request, slice, views.of(uidText(request.action)));
     },
   };
 }

@@ -57,6 +57,8 @@ export type ValueType =
 export interface EntityShape extends RecordShape {
   /** Types that its parents may have. */
   readonly parentTypes: ReadonlySet<string>;
+  /** The only ids, where the type is an enumeration. */
+  readonly ids?: ReadonlySet<string>;
 }
 
 /** One policy of a snapshot: a statement, or what a link made of a template. */

@@ -47,6 +47,8 @@ export interface SchemaShapes {
   readonly contexts: ReadonlyMap<string, RecordShape>;
   /** What an action applies to, by action uid text. Holds the same actions as `contexts`. */
   readonly appliesTo: ReadonlyMap<string, ActionScope>;
+  /** All actions and groups of them, by uid text. */
+  readonly actionUids: ReadonlyMap<string, EntityUid>;
   /** The groups that an action is in, directly or not, as uid texts, by action uid text. */
   readonly actionAncestors: ReadonlyMap<string, readonly string[]>;
 }
@@ -64,16 +66,19 @@ export function schemaShapes(schema: SchemaJson): SchemaShapes {
   const entities = new Map<string, EntityShape>();
   const contexts = new Map<string, RecordShape>();
   const appliesToByAction = new Map<string, ActionScope>();
+  const actionUids = new Map<string, EntityUid>();
   for (const [namespace, definition] of Object.entries(schema)) {
     for (const [name, entity] of Object.entries(definition.entityTypes)) {
       const parentTypes = new Set(entity.memberOfTypes);
-      entities.set(qualified(namespace, name), { ...types.record(entity.shape), parentTypes });
+      const ids = entity.enum && { ids: new Set(entity.enum) };
+      entities.set(qualified(namespace, name), { ...types.record(entity.shape), parentTypes, ...ids });
     }
     for (const [id, { appliesTo }] of Object.entries(definition.actions)) {
-      if (!appliesTo || appliesTo.principalTypes.length === 0 || appliesTo.resourceTypes.length === 0)
-        continue;
       const uid = { type: qualified(namespace, 'Action'), id };
       const action = uidText(uid);
+      actionUids.set(action, uid);
+      if (!appliesTo || appliesTo.principalTypes.length === 0 || appliesTo.resourceTypes.length === 0)
+        continue;
       contexts.set(action, types.record(appliesTo.context));
       appliesToByAction.set(action, {
         uid,
@@ -82,7 +87,8 @@ export function schemaShapes(schema: SchemaJson): SchemaShapes {
       });
     }
   }
-  return { entities, contexts, appliesTo: appliesToByAction, actionAncestors: actionAncestors(schema) };
+  const scopes = { contexts, appliesTo: appliesToByAction };
+  return { entities, ...scopes, actionUids, actionAncestors: actionAncestors(schema) };
 }
 
 /** The types that a schema names, by their whole names. */
