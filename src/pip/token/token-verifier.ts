@@ -153,7 +153,7 @@ async function unsignedRefusal(
     ask();
     return refuse('token_unverifiable', `no keys of issuer '${issuer.name}' are at hand`);
   }
-  const checked = await limiter.run(() => signatureRefusal(token, keys, alg as string));
+  const checked = await limiter.run(() => signatureRefusal(token, keys, alg as string, header));
   if (checked === 'full')
     return refuse('overloaded', `too many new tokens of issuer '${issuer.name}' wait to be verified`);
   if (checked !== undefined && MAY_BE_OF_NEWER_KEYS.has(checked.refusal)) ask();
