@@ -20,7 +20,8 @@ const ANY = '';
  * those of the very entities that the request is evaluated with.
  */
 export class ScopeIndex {
-  readonly #ids = new Map<string, string[]>();
+  /** By action, then principal, then resource. */
+  readonly #ids = new Map<string, Map<string, Map<string, string[]>>>();
 
   constructor(policies: Iterable<PolicyScope> = []) {
     for (const policy of policies) this.add(policy);
@@ -29,10 +30,9 @@ export class ScopeIndex {
   /** Adds one policy; before the index is used. */
   add({ id, principal = ANY, actions = [ANY], resource = ANY }: PolicyScope): void {
     for (const action of actions) {
-      const key = slot(principal, action, resource);
-      const ids = this.#ids.get(key);
-      if (ids) ids.push(id);
-      else this.#ids.set(key, [id]);
+      const byPrincipal = within(this.#ids, action, () => new Map<string, Map<string, string[]>>());
+      const byResource = within(byPrincipal, principal, () => new Map<string, string[]>());
+      within(byResource, resource, () => []).push(id);
     }
   }
 
@@ -40,23 +40,37 @@ export class ScopeIndex {
   lookup(request: CedarRequest, actionAncestors: readonly string[]): string[] {
     const ancestors = ancestorsOf(request);
     const principals = [ANY, `is ${request.principal.type}`, ...ancestors(request.principal)];
-    const actions = [ANY, uidText(request.action), ...actionAncestors];
     const resources = [ANY, `is ${request.resource.type}`, ...ancestors(request.resource)];
     const found: string[] = [];
-    for (const principal of principals) {
-      for (const action of actions) {
-        for (const resource of resources)
-          found.push(...(this.#ids.get(slot(principal, action, resource)) ?? []));
-      }
+    for (const action of [ANY, uidText(request.action), ...actionAncestors]) {
+      const byPrincipal = this.#ids.get(action);
+      if (byPrincipal) collect(byPrincipal, principals, resources, found);
     }
     // A policy that names several actions stands in several slots.
     return found.length < 2 ? found : [...new Set(found)];
   }
 }
 
-/** Uids are quoted and type names hold no space, so the parts cannot run into one another. */
-function slot(principal: string, action: string, resource: string): string {
-  return `${principal}\n${action}\n${resource}`;
+function within<T>(map: Map<string, T>, key: string, make: () => T): T {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
+}
+
+function collect(
+  byPrincipal: ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>,
+  principals: readonly string[],
+  resources: readonly string[],
+  into: string[],
+): void {
+  for (const principal of principals) {
+    const byResource = byPrincipal.get(principal);
+    if (!byResource) continue;
+    for (const resource of resources) {
+      const ids = byResource.get(resource);
+      if (ids) into.push(...ids);
+    }
+  }
 }
 
 /** The entity itself and all its ancestors, as texts. */
