@@ -103,6 +103,11 @@ export class CedarEngine {
     };
   }
 
+  /** Loads a slice ahead of its first use. Throws `PdpError` `engine_fault`. */
+  prepareSlice(slice: Slice): void {
+    this.#call(() => this.#loaded(slice));
+  }
+
   /** Loads what a view needs ahead of its first use. Throws `PdpError` `engine_fault` on a trap. */
   prepare(view: ActionView): void {
     this.#call(() => this.#viewSchema(view));

@@ -1,12 +1,13 @@
 import { type AnalysedPolicies, analysePolicies, policyTextSet } from './analyse-policies.ts';
 import { BindingTable } from './bindings/binding-table.ts';
 import { CedarEngine } from './cedar.ts';
-import type { Problem } from './errors.ts';
+import { PdpError, type Problem } from './errors.ts';
 import { type CedarEntity, type EntityUid, uidText } from './evaluation.ts';
 import type { PolicyEntry, PolicySnapshot } from './policy-snapshot.ts';
 import type { PolicyTexts } from './policy-source.ts';
 import type { SchemaShapes } from './schema-shape.ts';
 import { ScopeIndex } from './scope-index.ts';
+import { Slices } from './slices.ts';
 import { type ActionViews, viewsOf } from './view/action-views.ts';
 
 /** A snapshot with what its author should still know. */
@@ -67,6 +68,8 @@ export function assembleSnapshot(
   };
   const candidates: PolicySnapshot['candidates'] = (request) =>
     index.lookup(request, shapes.actionAncestors.get(uidText(request.action)) ?? []);
+  const textsOf = (ids: readonly string[]) => policyTextSet(ids.map(entryOf), templates);
+  const slices = new Slices({ candidates, textsOf });
   return {
     digest: analysed.digest,
     loadedAt: now,
@@ -87,13 +90,16 @@ export function assembleSnapshot(
     staticIds: (type) => staticIdsOf(entities, type),
     actionsFor: (principalType, resourceType) => actionsFor(shapes, principalType, resourceType),
     candidates,
-    evaluate(request, without) {
-      const found = candidates(request).toSorted();
-      const ids = without === undefined ? found : found.filter((id) => !without.has(id));
-      // Sorted, so that equal slices are one slice whatever order they were found in.
-      const slice = { key: ids.join(' '), load: () => policyTextSet(ids.map(entryOf), templates) };
-      return engine.evaluate(request, slice, views.of(uidText(request.action)));
+    typicalQuestions: () => slices.typicalQuestions(),
+    prepare(question) {
+      try {
+        engine.prepareSlice(slices.of(question));
+      } catch (error) {
+        if (!(error instanceof PdpError)) throw error;
+      }
     },
+    evaluate: (request, without) =>
+      engine.evaluate(request, slices.of(request, without), views.of(uidText(request.action))),
   };
 }
 

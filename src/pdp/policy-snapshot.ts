@@ -97,6 +97,10 @@ export interface PolicySnapshot {
   policy(id: string): PolicyEntry;
   /** Ids of the policies whose scope can match; the others can neither decide nor err. */
   candidates(request: CedarRequest): readonly string[];
+  /** Questions that between them need the policies that the engine was last asked for, reduced to what scopes look at; a few dozen at most. */
+  typicalQuestions(): readonly CedarRequest[];
+  /** Has the engine load the policies that a question needs. Never throws: where that fails, a question that needs them tells. */
+  prepare(question: CedarRequest): void;
   /** Notes of a policy; throws a `TypeError` for an id that is not in the set. */
   notes(id: string): PolicyNotes;
   /** How routes map to the application's own actions and objects. */

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { compileOffThread } from './compile-off-thread.ts';
 import { type CompiledSnapshot, compileSnapshot } from './compile-snapshot.ts';
 import { InputError, messageOf } from './errors.ts';
@@ -48,6 +49,7 @@ export class PolicyStore implements PolicySnapshotSource {
       if (compiled.snapshot.policyIds.length === 0) throw new InputError('there is not one policy left', []);
       this.refusal = undefined;
       if (compiled.snapshot.digest === before) return;
+      await prepared(compiled.snapshot, previous);
       this.#hold(compiled);
     } catch (error) {
       this.refuse(error);
@@ -81,6 +83,14 @@ export class PolicyStore implements PolicySnapshotSource {
     }
     this.#current = snapshot;
     this.refusal = undefined;
+  }
+}
+
+/** What was asked for last will be asked for again: no request is to wait for the parsing of policies. Each in a turn of its own. */
+async function prepared(snapshot: PolicySnapshot, previous: PolicySnapshot | undefined): Promise<void> {
+  for (const question of previous?.typicalQuestions() ?? []) {
+    snapshot.prepare(question);
+    await nextTurn();
   }
 }
 
