@@ -51,6 +51,9 @@ export interface Slice {
 
 const WHOLE_SCHEMA = 'schema';
 
+/** A call that is thrown out leaves some of the instance's stack behind: after about 1 500 of them any call would trap. */
+const MAX_THROWN = 500;
+
 /**
  * One instance of the Cedar engine (cedar-wasm) for one snapshot.
  *
@@ -66,7 +69,9 @@ export class CedarEngine {
   #slices: SliceNames;
   /** The names of the schemas of views that the instance holds, by the views' keys; `undefined` where it did not take one. */
   #views = new Map<string, string | undefined>();
-  #trapped = false;
+  /** It trapped, or is about to. */
+  #unusable = false;
+  #thrown = 0;
   /** How often the instance had to be replaced. */
   rebuilds = 0;
 
@@ -144,13 +149,15 @@ export class CedarEngine {
   }
 
   #call<T>(run: () => T): T {
-    this.#healIfTrapped();
+    this.#heal();
     try {
       return run();
     } catch (error) {
       if (error instanceof PdpError) throw error;
-      this.#trapped = isTrap(error);
-      const what = this.#trapped ? 'trapped' : 'refused the call';
+      const trapped = isTrap(error);
+      this.#thrown += 1;
+      this.#unusable = trapped || this.#thrown >= MAX_THROWN;
+      const what = trapped ? 'trapped' : 'refused the call';
       throw new PdpError('engine_fault', `Cedar ${what}: ${String(error)}`, { cause: error });
     }
   }
@@ -169,12 +176,13 @@ export class CedarEngine {
     throw new PdpError('engine_fault', messagesOf(answer.errors));
   }
 
-  #healIfTrapped(): void {
-    if (!this.#trapped) return;
+  #heal(): void {
+    if (!this.#unusable) return;
     this.#wasm = this.#instance();
     this.#slices = createSliceNames();
     this.#views = new Map();
-    this.#trapped = false;
+    this.#unusable = false;
+    this.#thrown = 0;
     this.rebuilds += 1;
   }
 

@@ -130,6 +130,15 @@ describe('the engine', () => {
     expect(engine.evaluate(question({ ok: true })).verdict).toBe('permit');
   });
 
+  test('takes no harm of thousands of calls that it cannot read', () => {
+    const engine = engineOf({ p: 'permit(principal, action, resource);' });
+    const unreadable = question({ ok: '\ud800' });
+    for (let n = 0; n < 4000; n++) {
+      expect(faultOf(() => engine.evaluate(unreadable)).message).toMatch(/refused the call/);
+      if (n % 100 === 0) expect(engine.evaluate(question({ ok: true })).verdict).toBe('permit');
+    }
+  });
+
   test('does not evaluate what does not parse', () => {
     const broken = engineOf({ p: 'permit(' });
     expect(faultOf(() => broken.evaluate(question({ ok: true }))).reason).toBe('engine_fault');
