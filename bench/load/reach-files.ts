@@ -22,7 +22,10 @@ const Overload = z.object({
   figures: z.array(z.object({ scenario: z.string(), ratio: z.number() })),
 });
 const Soak = z.object({ commit: z.string(), requests: z.number(), growth: z.number() });
-const Peers = z.object({ commit: z.string(), ratios: z.record(z.string(), z.number()) });
+const Peers = z.object({
+  commit: z.string(),
+  ratios: z.record(z.string(), z.record(z.string(), z.number())),
+});
 
 /** What the other benches wrote into `folder`; what is not there, or from an older form, is absent. */
 export function otherFigures(folder: string): Omit<Figures, 'scenarios' | 'startMs'> {
@@ -41,8 +44,7 @@ export function otherFigures(folder: string): Omit<Figures, 'scenarios' | 'start
     reload: of(reload?.commit, reload?.figures[0]?.ratio),
     replay: replay(false, false),
     replayMemoised: replay(true, true),
-    cerbos: of(peers?.commit, peers?.ratios['cerbos']),
-    opaEnvoy: of(peers?.commit, peers?.ratios['opa-envoy']),
+    peers: (scenario, peer) => of(peers?.commit, peers?.ratios[scenario]?.[peer]),
     overload: overloaded('warm'),
     overloadHot: overloaded('hot'),
     memory: soak && { value: soak.growth, commit: soak.commit, requests: soak.requests },

@@ -11,9 +11,8 @@ export interface Figures {
   readonly scenarios: readonly ScenarioResult[];
   /** Milliseconds until ready with 100 policies. */
   readonly startMs?: number | undefined;
-  /** Our throughput over theirs, mesh call. */
-  readonly cerbos?: OtherFigure | undefined;
-  readonly opaEnvoy?: OtherFigure | undefined;
+  /** Our throughput over that of a peer, by scenario of `bench:peers`. */
+  readonly peers?: (scenario: string, peer: string) => OtherFigure | undefined;
   /** p99 with a reload over p99 before it, a core to spare for the compiling thread. */
   readonly reload?: OtherFigure | undefined;
   /** p99 of accepted calls at twice the saturation rate over that at half of it: each call a new decision, or the same again and again. */
@@ -44,14 +43,7 @@ export function reachTable(figures: Figures): ReachRow[] {
   const [hot, cold] = [named(figures, 'hot'), named(figures, 'cold')];
   return [
     ...counting(hotRows(hot), hot),
-    other(
-      'hot path beside Cerbos, decision log on, mesh call',
-      '≥ 6 ×',
-      figures.cerbos,
-      'bench:peers',
-      (n) => n >= 6,
-    ),
-    other('hot path beside OPA-Envoy, mesh call', '≥ 4 ×', figures.opaEnvoy, 'bench:peers', (n) => n >= 4),
+    ...peerRows(figures),
     ...counting(
       [
         row(
@@ -96,6 +88,28 @@ export function reachTable(figures: Figures): ReachRow[] {
       (figures.startMs ?? Infinity) < 1000,
     ),
   ];
+}
+
+function peerRows({ peers }: Figures): ReachRow[] {
+  const scenarios = [
+    ['user', 'a user with a token and a device'],
+    ['mesh', 'one workload calls another'],
+  ] as const;
+  const reach = [
+    ['cerbos', 'Cerbos', 6],
+    ['opa-envoy', 'OPA-Envoy', 4],
+  ] as const;
+  return scenarios.flatMap(([scenario, words]) =>
+    reach.map(([peer, name, least]) =>
+      other(
+        `hot path beside ${name}, decision logs on: ${words}`,
+        `≥ ${least} ×`,
+        peers?.(scenario, peer),
+        'bench:peers',
+        (n) => n >= least,
+      ),
+    ),
+  );
 }
 
 function overloadRows({ overload, overloadHot }: Figures): ReachRow[] {

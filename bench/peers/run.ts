@@ -152,9 +152,11 @@ try {
   if (out !== undefined) {
     mkdirSync(out, { recursive: true });
     await writeFormatted(join(out, 'PEERS.md'), markdown);
-    const [mesh] = report.comparisons;
     const counted = comparable(report.peers);
-    const ratios = Object.entries(mesh ? ratiosTo(mesh) : {}).filter(([name]) => counted.has(name));
+    const ratios = report.comparisons.map((comparison) => {
+      const toPeers = Object.entries(ratiosTo(comparison)).filter(([name]) => counted.has(name));
+      return [comparison.name, Object.fromEntries(toPeers)] as const;
+    });
     const figures = { commit: report.commit, ratios: Object.fromEntries(ratios) };
     await writeFormatted(join(out, 'peers.json'), JSON.stringify(figures));
   }

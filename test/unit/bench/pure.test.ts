@@ -169,8 +169,9 @@ describe('the table of numbers to reach', () => {
         result('policies-10000', measured(200, 9)),
       ],
       startMs: 999,
-      cerbos: figure(6),
-      opaEnvoy: figure(4),
+      peers: (_scenario, peer) => figure(peer === 'cerbos' ? 6 : 4),
+      overload: figure(3),
+      overloadHot: figure(3),
       reload: figure(2),
       replay: figure(5000),
       replayMemoised: figure(50_000),
@@ -180,8 +181,9 @@ describe('the table of numbers to reach', () => {
     const bad = reachTable({
       scenarios: [result('hot', measured(740, 1001)), result('cold', measured(500, 1000))],
       startMs: 1000,
-      cerbos: figure(5.9),
-      opaEnvoy: figure(3.9),
+      peers: (_scenario, peer) => figure(peer === 'cerbos' ? 5.9 : 3.9),
+      overload: figure(3.1),
+      overloadHot: figure(3.1),
       reload: figure(2.1),
       replay: figure(4999),
       replayMemoised: figure(49_999),
@@ -213,11 +215,12 @@ describe('the table of numbers to reach', () => {
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, 'soak.json'), '{"commit":');
     writeFileSync(join(folder, 'reload.json'), '{"commit":"a","figures":[{"title":"","ratio":1.5}]}');
-    writeFileSync(join(folder, 'peers.json'), '{"commit":"b","ratios":{"cerbos":7}}');
-    expect(otherFigures(folder)).toMatchObject({
+    writeFileSync(join(folder, 'peers.json'), '{"commit":"b","ratios":{"mesh":{"cerbos":7}}}');
+    const figures = otherFigures(folder);
+    expect(figures.peers?.('mesh', 'cerbos')).toEqual({ commit: 'b', value: 7 });
+    expect(figures.peers?.('user', 'cerbos')).toBeUndefined();
+    expect(figures).toMatchObject({
       reload: { commit: 'a', value: 1.5 },
-      cerbos: { commit: 'b', value: 7 },
-      opaEnvoy: undefined,
       memory: undefined,
       replay: undefined,
     });
