@@ -21,7 +21,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pdp-deploy-envoy-'));
   config = await readEnvoyYaml();
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
 
 function connectionManagers(): { listener: string; hcm: Record<string, unknown> }[] {
   return config.static_resources.listeners.flatMap((listener) =>

@@ -93,7 +93,7 @@ test('the questions on docs/authzen.md are JSON', () => {
 
 test('what docs/client.md shows compiles', () => {
   const folder = mkdtempSync(join(tmpdir(), 'pdp-docs-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20 }));
   for (const [index, text] of blocks('docs/client.md', 'ts').entries())
     writeFileSync(join(folder, `example-${index}.ts`), text);
   const { compilerOptions } = JSON.parse(read('tsconfig.json')) as { compilerOptions: object };

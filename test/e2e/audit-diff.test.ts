@@ -51,7 +51,7 @@ async function secondVersion(): Promise<AsyncDisposable & { readonly set: string
     );
   expect(changed.length).toBeLessThan(text.length);
   await writeFile(file, changed);
-  return { set, [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }) };
+  return { set, [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true, maxRetries: 20 }) };
 }
 
 it('the clinic: exactly those gain and lose whom the second version of its policies is about', async () => {

@@ -33,7 +33,7 @@ const stack = new AsyncDisposableStack();
 beforeAll(async () => {
   if (!canRun) return;
   const folder = await mkdtemp(join(tmpdir(), 'pdp-device-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const redis = stack.use(await startRedis({ exclusive: true }));
   const transmitter = stack.use(await startTransmitter());
   const ca = stack.use(await createTestCa('prod.example.com'));

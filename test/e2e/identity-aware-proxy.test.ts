@@ -99,7 +99,7 @@ function edit(config: EnvoyConfig): void {
 
 async function startAll(): Promise<void> {
   const files = await mkdtemp(join(tmpdir(), 'pdp-iap-'));
-  stack.defer(() => rm(files, { recursive: true, force: true }));
+  stack.defer(() => rm(files, { recursive: true, force: true, maxRetries: 20 }));
   ca = stack.use(await createTestCa('prod.example.com'));
   const leaf = (path: string, shape: object = {}): Promise<Leaf> =>
     ca.issue({ spiffeId: `spiffe://prod.example.com${path}`, ...shape });

@@ -24,7 +24,7 @@ beforeAll(async () => {
   stack = new AsyncDisposableStack();
   if (!canRun) return;
   const folder = await mkdtemp(join(tmpdir(), 'pdp-incident-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   tokenFile = join(folder, 'token');
   await writeFile(tokenFile, TOKEN);
   const redis = stack.use(await startRedis({ exclusive: true }));

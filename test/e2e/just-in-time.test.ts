@@ -28,7 +28,7 @@ beforeAll(async () => {
   stack = new AsyncDisposableStack();
   if (!canRun) return;
   folder = await mkdtemp(join(tmpdir(), 'pdp-just-in-time-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   issuer = await createTestIssuer({ issuer: 'https://id.example.com', audience: 'orders' });
   await writeFile(join(folder, 'jwks.json'), JSON.stringify(issuer.jwks));
   await writeFile(

@@ -57,7 +57,7 @@ describe.skipIf(findEnvoy() === undefined)('what went wrong is said in words', (
   afterAll(async () => {
     await mesh[Symbol.asyncDispose]();
     await Promise.all([known[Symbol.asyncDispose](), unknown[Symbol.asyncDispose]()]);
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 20 });
   });
 
   /** Envoy lets workloads of these trust domains connect, beside those of the mesh. */

@@ -84,7 +84,7 @@ export interface ScenarioMesh extends AsyncDisposable {
 export async function startScenarios(sets: readonly string[]): Promise<ScenarioMesh> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'pdp-scenarios-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const ca = stack.use(await createTestCa('prod.example.com'));
   const proxies = await issueProxies(ca);
   const issuers = {

@@ -257,7 +257,7 @@ describe.skipIf(findEnvoy() === undefined)('federation with a partner', () => {
   afterAll(async () => {
     await mesh[Symbol.asyncDispose]();
     await partner[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 20 });
   });
 
   const get = (as: Leaf | undefined, path: string, svid?: string): MeshRequest => ({

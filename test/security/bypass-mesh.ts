@@ -74,7 +74,7 @@ export interface BypassMesh extends AsyncDisposable {
 export async function startBypassMesh(): Promise<BypassMesh> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'pdp-bypass-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const [file, rotatingFile] = [join(folder, 'idp.json'), join(folder, 'rotating.json')];
   const issuer = await createTestIssuer({ issuer: 'https://idp.example.com', audience: 'app' });
   const rotating = await createTestIssuer({ issuer: 'https://rotating.example.com', audience: 'app' });

@@ -91,7 +91,7 @@ flawClass(19, 'gRPC', () => {
       await writeFile(join(folder, file), text);
       await expectRefused({ policies: { sets: [folder] } }, why);
     } finally {
-      await rm(folder, { recursive: true, force: true });
+      await rm(folder, { recursive: true, force: true, maxRetries: 20 });
     }
   });
 });

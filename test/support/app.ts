@@ -64,7 +64,7 @@ export async function createConfigFolder(
     path,
     configFile,
     auditDir: join(path, 'audit'),
-    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 20 }),
   };
 }
 

@@ -61,6 +61,6 @@ export async function createEnvoySecrets(): Promise<EnvoySecrets> {
       // Connections live on with the certificate that they were made with, a quarter of an hour where deployed.
       Object.assign(cluster, JSON.parse(JSON.stringify(cluster).replace('"900s"', '"1s"')));
     },
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true, maxRetries: 20 }),
   };
 }

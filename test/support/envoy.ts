@@ -176,7 +176,7 @@ export async function startEnvoy(options: EnvoyOptions): Promise<Envoy> {
   const child = spawn(binary, [...args, ...quick], { stdio: ['ignore', 'pipe', 'pipe'] });
   const stop = async (): Promise<void> => {
     await stopProcess(child);
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 20 });
   };
   try {
     const log = collect(child.stderr);

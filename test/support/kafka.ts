@@ -54,7 +54,7 @@ export async function startKafka(options: KafkaOptions): Promise<TestKafka> {
   };
   const end = async (): Promise<void> => {
     await kill();
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 20 });
   };
   try {
     await start();

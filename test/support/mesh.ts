@@ -86,7 +86,7 @@ export interface MeshOptions {
 export async function startMesh(options: MeshOptions = {}): Promise<Mesh> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'pdp-mesh-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const ca = stack.use(await createTestCa(TRUST_DOMAIN));
   const workloads = await issueWorkloads(ca, { ...WORKLOADS, ...options.identities });
   const issuer = await createTestIssuer(join(folder, 'jwks.json'));

@@ -65,7 +65,7 @@ export async function startNats({ config = {}, client = {} }: NatsOptions = {}):
   };
   const end = async (): Promise<void> => {
     await kill();
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 20 });
   };
   try {
     await start();

@@ -129,7 +129,7 @@ async function startOnce(options: PdpOptions): Promise<PdpProcess> {
   const output = collect(child);
   const end = async (): Promise<void> => {
     await stopProcess(child);
-    if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
+    if (options.folder === undefined) await rm(folder, { recursive: true, force: true, maxRetries: 20 });
   };
   try {
     await Promise.all([untilReady(child, opsPort, output), options.onSpawn?.(opsPort, child)]);

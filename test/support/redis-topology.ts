@@ -86,7 +86,7 @@ export async function startCluster(): Promise<TestTopology> {
 
 async function temporaryFolder(stack: AsyncDisposableStack): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'pdp-redis-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   return folder;
 }
 

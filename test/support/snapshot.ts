@@ -56,5 +56,9 @@ export async function createPolicyFolder(policies: string): Promise<PolicyFolder
   const write = (file: string, text: string): Promise<void> => writeFile(join(path, file), text);
   await write('schema.cedarschema', SAMPLE_SCHEMA);
   await write('main.cedar', policies);
-  return { path, write, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+  return {
+    path,
+    write,
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 20 }),
+  };
 }

@@ -58,7 +58,7 @@ export async function createTestCa(trustDomain: string, shape: CertificateShape 
       const below = makeCertificate(authorityShape(trustDomain, `${name} intermediate`, shape), made);
       return authority(below, [below.der, ...above], `${name} intermediate`);
     },
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true, maxRetries: 20 }),
   });
   return authority(root, [], `${trustDomain} test CA`);
 }

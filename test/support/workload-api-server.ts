@@ -69,7 +69,7 @@ export async function startWorkloadApi(): Promise<WorkloadApiServer> {
     },
     async [Symbol.asyncDispose]() {
       server.forceShutdown();
-      await rm(folder, { recursive: true, force: true });
+      await rm(folder, { recursive: true, force: true, maxRetries: 20 });
     },
   };
 }

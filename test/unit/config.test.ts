@@ -34,7 +34,7 @@ let file: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pdp-config-'));
   file = join(folder, 'pdp.yaml');
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
 });
 
 async function load(yaml: string | object = MINIMAL, env: Readonly<Record<string, string>> = {}) {

@@ -57,7 +57,7 @@ export async function startCertifiedPdp(): Promise<CertifiedPdp> {
     post: (path, body, headers) => post(`${base}${path}`, body, headers),
     async [Symbol.asyncDispose]() {
       await app.stop();
-      await rm(folder, { recursive: true, force: true });
+      await rm(folder, { recursive: true, force: true, maxRetries: 20 });
     },
   };
 }

@@ -22,7 +22,7 @@ export function buildVerifier(): { program: string; remove: () => void } {
     encoding: 'utf8',
   });
   if (built.status !== 0) throw new Error(`the verifier does not build: ${built.stderr}`);
-  return { program, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return { program, remove: () => rmSync(folder, { recursive: true, force: true, maxRetries: 20 }) };
 }
 
 /** Runs the verifier over a log; paths in `flags` are relative to the log's folder. */

@@ -107,7 +107,7 @@ export function makeLog(size: number): MadeLog {
       formatTlogProof({ ...proof, extra: Buffer.from(`line ${index}`) }),
     );
   }
-  const remove = (): void => rmSync(dir, { recursive: true, force: true });
+  const remove = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 20 });
   return { dir, identity: verifierKeyText(identity), olderSize, remove };
 }
 

@@ -30,7 +30,7 @@ class GrowingLog {
   #committed: Committed = { segment: -1, lineBytes: 0, packBytes: 0, nextIndex: 0 };
 
   constructor() {
-    onTestFinished(() => rmSync(this.dir, { recursive: true, force: true }));
+    onTestFinished(() => rmSync(this.dir, { recursive: true, force: true, maxRetries: 20 }));
     prepareIdentity(this.#identity());
   }
 

@@ -242,7 +242,7 @@ test.each(PRIVACY)(
   'no secret of any input reaches any output, %s',
   async (privacy) => {
     const folder = await mkdtemp(join(tmpdir(), 'pdp-canary-'));
-    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
     const facts = await receiver({ groups: [], note: `${CANARY}-unmapped-fact` });
     const traces = await receiver({});
     const common = { issuer: 'https://idp.example', audience: 'pdp' };
@@ -371,7 +371,7 @@ test.each([
   ['no known key', { [`${CANARY.toLowerCase()}x`]: CANARY, grpc: { address: `${CANARY}@nowhere` } }],
 ])('what is wrong with a configuration is told without credentials in URLs: %s', async (_what, config) => {
   const folder = await mkdtemp(join(tmpdir(), 'pdp-canary-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const file = join(folder, 'pdp.yaml');
   await writeFile(file, JSON.stringify(config));
   const { code, out, err } = await runPdp('config', 'check', '--config', file);

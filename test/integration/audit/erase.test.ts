@@ -27,7 +27,7 @@ const PACKS = /\.blobs/;
 /** A PDP that writes pseudonyms, and the questions that people ask it. */
 async function servePrivately() {
   const folder = await mkdtemp(join(tmpdir(), 'pdp-erase-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const issuer = await createTestIssuer({ issuer: 'https://idp.example', audience: 'pdp' });
   await writeFile(join(folder, 'jwks.json'), JSON.stringify(issuer.jwks));
   const file = (name: string) => join(folder, name);
@@ -117,7 +117,7 @@ test.each([
   [['--subject', 'user:corp/alice', '--reason', 'r', '--key-file', '/nowhere/key'], /cannot be read/],
 ])('refuses %j', async (args, words) => {
   const folder = await mkdtemp(join(tmpdir(), 'pdp-erase-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   await writeFile(join(folder, 'pdp.yaml'), JSON.stringify(sampleConfig({ grpc: { plaintext: true } })));
   const answer = await runPdp('audit', 'erase', folder, '--config', join(folder, 'pdp.yaml'), ...args);
   expect(answer).toMatchObject({ code: 2, err: expect.stringMatching(words) as string });

@@ -52,7 +52,7 @@ export async function startClinic(): Promise<Clinic> {
   await using stack = new AsyncDisposableStack();
   const ca = stack.use(await createTestCa(TRUST_DOMAIN));
   const folder = await mkdtemp(join(tmpdir(), 'pdp-clinic-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const idp = await createTestIssuer({ issuer: 'https://idp.clinic.example', audience: 'appointments' });
   await writeFile(join(folder, 'idp.jwks.json'), JSON.stringify(idp.jwks));
   const address = `127.0.0.1:${await freePort()}`;

@@ -19,7 +19,7 @@ async function bundleOf(id: string, revision: number, text = policy(id), keys = 
 
 async function cacheFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'pdp-bundle-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   return folder;
 }
 

@@ -102,7 +102,7 @@ export async function createGround(): Promise<Ground> {
     folder,
     issuer,
     start: (config) => startWorld(folder, issuer, config),
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true, maxRetries: 20 }),
   };
 }
 

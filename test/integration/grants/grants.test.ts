@@ -35,7 +35,7 @@ let issuer: TestIssuer;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pdp-grants-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   issuer = await createTestIssuer({ issuer: 'https://id.example.com', audience: 'pdp' });
   await writeFile(join(folder, 'jwks.json'), JSON.stringify(issuer.jwks));
   await writeFile(join(folder, 'directory.json'), JSON.stringify(DIRECTORY));

@@ -71,7 +71,7 @@ describe.skipIf(findRedisServer() === undefined)('DPoP with a replay store in a 
     redis = await startRedis();
     stack.use(redis);
     folder = await mkdtemp(join(tmpdir(), 'pdp-dpop-'));
-    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
     idp = await createTestIssuer({ issuer: 'https://id.example.com', audience: AUD });
     await writeFile(join(folder, 'jwks.json'), JSON.stringify(idp.jwks));
   });

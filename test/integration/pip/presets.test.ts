@@ -41,7 +41,7 @@ async function open(configured: readonly object[]): Promise<Tokens> {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pdp-presets-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   issuers = await createPresetIssuers(folder);
   tokens = await open([...issuers.values()].map(({ config }) => config));
 });

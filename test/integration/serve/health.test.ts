@@ -37,7 +37,7 @@ const ready = async (pdp: PdpProcess) => {
 
 test('a decision log that breaks denies, and turns readiness and health watchers; both come back with it', async () => {
   const auditDir = join(await mkdtemp(join(tmpdir(), 'pdp-health-')), 'audit');
-  onTestFinished(() => rm(dirname(auditDir), { recursive: true, force: true }));
+  onTestFinished(() => rm(dirname(auditDir), { recursive: true, force: true, maxRetries: 20 }));
   await using pdp = await startPdp({
     config: sampleConfig({ audit: { dir: auditDir, segment_bytes: 65_536 } }),
   });
@@ -85,7 +85,7 @@ test('health watchers are told of the drain while checks are still answered', as
 
 test('keys are needed to become ready; an issuer that goes away later is a warning', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'pdp-keys-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const file = join(folder, 'jwks.json');
   const issuer = {
     name: 'late',

@@ -17,7 +17,7 @@ const PDP = 'spiffe://prod.example.com/ns/cedar-pdp/sa/cedar-pdp';
 /** Files that something else rotates, as cert-manager or a sidecar would. */
 async function createSvidFolder(leaf: Leaf, cas: readonly TestCa[]) {
   const folder = await mkdtemp(join(tmpdir(), 'pdp-rotation-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const files = {
     certFile: join(folder, 'svid.pem'),
     keyFile: join(folder, 'svid-key.pem'),

@@ -51,7 +51,7 @@ export class RunningLog {
     this.#sinks = sinks;
     onTestFinished(async () => {
       await this.kill();
-      rmSync(this.dir, { recursive: true, force: true });
+      rmSync(this.dir, { recursive: true, force: true, maxRetries: 20 });
     });
   }
 

@@ -20,7 +20,7 @@ export async function openTestStream(
 ) {
   const stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'pdp-ssf-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const tokenFile = join(folder, 'token');
   await writeFile(tokenFile, `${TRANSMITTER_TOKEN}\n`);
   const log = memoryLog();

@@ -12,7 +12,7 @@ export { line } from './log-fixture-lines.ts';
 /** A fresh directory that goes with the test. */
 export function tempDir(): string {
   const dir = mkdtempSync(join(tmpdir(), 'pdp-audit-'));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true, maxRetries: 20 }));
   return dir;
 }
 

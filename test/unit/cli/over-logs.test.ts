@@ -18,7 +18,7 @@ const OPTIONS = {
 
 async function folderOf(...names: readonly string[]): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'pdp-over-logs-'));
-  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  onTestFinished(() => rm(dir, { recursive: true, force: true, maxRetries: 20 }));
   for (const name of names) {
     await mkdir(join(dir, name), { recursive: true });
     await writeFile(join(dir, name, 'segment-00000000000000000000.ndjson'), '');

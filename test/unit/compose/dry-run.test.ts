@@ -22,7 +22,7 @@ const inFolder = (name: string): string => join(folder, name);
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pdp-dry-run-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   ca = stack.use(await createTestCa('prod.example.com'));
   partner = stack.use(await createTestCa('partner.example.org'));
   leaf = await ca.issue({ spiffeId: PDP });

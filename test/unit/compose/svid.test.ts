@@ -20,7 +20,7 @@ let log: MemoryLog;
 beforeEach(async () => {
   stack = new AsyncDisposableStack();
   folder = await mkdtemp(join(tmpdir(), 'pdp-identity-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   ca = stack.use(await createTestCa('prod.example.com'));
   clock = manualClock();
   clock.advance(Date.now() - START);

@@ -20,7 +20,7 @@ let stack: AsyncDisposableStack;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pdp-workloads-'));
   stack = new AsyncDisposableStack();
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
 });
 afterEach(() => stack.disposeAsync());
 

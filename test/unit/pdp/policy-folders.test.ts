@@ -16,7 +16,7 @@ const policy = (id: string) => `@id("${id}") permit(principal, action, resource)
 
 async function signedFolder(id = 'first') {
   const root = mkdtempSync(join(tmpdir(), 'pdp-signed-'));
-  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true, maxRetries: 20 }));
   mkdirSync(join(root, 'app'));
   writeFileSync(join(root, 'schema.cedarschema'), SAMPLE_SCHEMA);
   const write = (name: string, text: string): void => writeFileSync(join(root, name), text);

@@ -46,7 +46,7 @@ function tempStateFile(): string {
   const folder = mkdtempSync(join(tmpdir(), 'pdp-slots-'));
   onTestFinished(() => {
     chmodSync(folder, 0o700);
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20 });
   });
   return join(folder, 'made', 'state.json');
 }

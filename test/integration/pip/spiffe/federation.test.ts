@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await Promise.all([a, b, c].map((ca) => ca[Symbol.asyncDispose]()));
-  await rm(folder, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true, maxRetries: 20 });
 });
 
 /** A bundle endpoint over real TLS. `answer` is what it says; a test may replace it. */

@@ -21,7 +21,7 @@ beforeEach(async () => {
   // Nobody can say when a file came to its place, so that the time of the tests has to be later than they run.
   clock.advance(Math.floor(Date.now() / 1000) * 1000 + 2 * DAY - START);
   log = memoryLog();
-  return () => rm(folder, { recursive: true, force: true });
+  return () => rm(folder, { recursive: true, force: true, maxRetries: 20 });
 });
 
 const makers = {

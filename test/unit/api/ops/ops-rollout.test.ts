@@ -44,7 +44,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'pdp-ops-'));
   asked = [];
   fault = undefined;
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20 }));
 });
 
 /** `null`: none is configured. */

@@ -19,7 +19,7 @@ const good = { subject: alice, action: 'revoke', reason: 'stolen' };
 
 async function open({ withToken = true, fault }: { withToken?: boolean; fault?: Error } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'pdp-revocations-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20 }));
   const file = join(folder, 'token');
   writeFileSync(file, `${TOKEN}\n`);
   const done: unknown[] = [];

@@ -57,7 +57,7 @@ export function recordedLog(dir: string): RecordedLog {
     },
     report: (next, facts, filter) =>
       diffLog(dir, { ...parts, next, ...(facts && { facts }), ...(filter && { filter }) }),
-    [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true, maxRetries: 20 }),
   };
 }
 

@@ -27,7 +27,7 @@ describe('audit.privacy', () => {
     const section = page.slice(page.indexOf('## Privacy'));
     const [, example = ''] = /^```yaml\n([^]*?)^```$/m.exec(section) ?? [];
     const folder = mkdtempSync(join(tmpdir(), 'pdp-privacy-'));
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20 }));
     const file = join(folder, 'pdp.yaml');
     const config = parse(example) as { policies: object; audit: { privacy: object } };
     const sets = [new URL('../../../../policies/mesh-call', import.meta.url).pathname];

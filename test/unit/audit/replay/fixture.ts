@@ -9,7 +9,7 @@ import { engineName } from '../../../../src/pdp/cedar.ts';
 /** A folder for a log; disposing removes it. */
 export function logFolder(): Disposable & { readonly dir: string } {
   const dir = mkdtempSync(join(tmpdir(), 'pdp-replay-'));
-  return { dir, [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }) };
+  return { dir, [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true, maxRetries: 20 }) };
 }
 
 /** What came of replaying a log. */

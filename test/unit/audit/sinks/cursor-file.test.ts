@@ -6,7 +6,7 @@ import { CursorFile } from '../../../../src/audit/sinks/cursor-file.ts';
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'pdp-cursor-'));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true, maxRetries: 20 }));
   return dir;
 }
 

@@ -10,7 +10,7 @@ import { LogTail } from '../../../../src/audit/sinks/log-tail.ts';
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'pdp-tail-'));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true, maxRetries: 20 }));
   return dir;
 }
 

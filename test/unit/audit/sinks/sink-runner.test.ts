@@ -38,7 +38,7 @@ class Running {
   constructor() {
     onTestFinished(async () => {
       await this.drain(0);
-      rmSync(this.dir, { recursive: true, force: true });
+      rmSync(this.dir, { recursive: true, force: true, maxRetries: 20 });
     });
   }
 

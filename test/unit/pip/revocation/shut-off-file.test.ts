@@ -83,7 +83,7 @@ test('whatever is in the file, it is read or refused', () => {
 
 test('a changed file is in force within a second or so; a bad or a missing one leaves what was', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'pdp-shut-off-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20 }));
   const file = join(folder, 'shut-off.yaml');
   const log = memoryLog();
   let rules: readonly Rule[] = [];
