@@ -6,6 +6,8 @@ import { DRAFT, type SealFs, withFile } from './seal-fs.ts';
 
 /** Bytes for one step: some tens of ms. */
 const CHUNK = 4 * 1024 * 1024;
+/** Of zlib: half the work of its default, for files that are larger by a third. */
+const LEVEL = 3;
 
 /**
  * Replaces a file by its gzip, `<path>.gz`, a step at a time: one gzip member for each step (RFC 1952 section 2.2), so that the work can stop in between and
@@ -49,7 +51,7 @@ function* written(path: string, draft: string): Generator<void, Written> {
       // An empty file gets one empty member.
       if (bytes.length === 0 && members.length > 0) break;
       hash.update(bytes);
-      const member = gzipSync(bytes);
+      const member = gzipSync(bytes, { level: LEVEL });
       for (let at = 0; at < member.length;) at += writeSync(to, member, at);
       members.push(member.length);
       yield;
