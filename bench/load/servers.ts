@@ -20,7 +20,7 @@ const HEALTHY = {
 };
 const READY_MS = 60_000;
 /** Those of `bin/pdp`. */
-const FLAGS = readFileSync(join(ROOT, 'bin/pdp'), 'utf8').match(/--max-[\w-]+=\d+/g) ?? [];
+const FLAGS = readFileSync(join(ROOT, 'bin/pdp'), 'utf8').match(/(?<= )--[\w-]+(?:=\d+)?(?= )/g) ?? [];
 
 /** Starts the no-op server with its answer. */
 export async function startNoop(answer: Buffer): Promise<ServerProcess> {
