@@ -165,7 +165,12 @@ function cut(line: string, marks: readonly string[]): Template | undefined {
     parts.push(before);
     rest = after;
   }
-  return [...parts, rest];
+  return [...parts, rest].map(compact);
+}
+
+/** The same text in one byte for each character where it can be: the marks cannot, and what is cut from a text is kept as that is. */
+function compact(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 /** The members as they stand in a line, in their order. */
