@@ -88,7 +88,8 @@ export class UnaryStreams {
   #await(call: UnaryStream): void {
     const { stream, reader } = call;
     this.#waiting.add(call);
-    this.#sweep ??= setInterval(() => this.#endOverdue(), this.#method.timeoutMs).unref();
+    // Not at once: where it was we who were held up, what has long come is read first.
+    this.#sweep ??= setInterval(() => setImmediate(() => this.#endOverdue()), this.#method.timeoutMs).unref();
     stream.on('error', () => undefined);
     stream.on('data', (chunk: Buffer) => {
       const problem = this.#waiting.has(call) ? reader.add(chunk) : undefined;

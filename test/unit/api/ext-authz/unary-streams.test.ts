@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import http2 from 'node:http2';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -250,17 +251,39 @@ describe('a call on a stream of its own', () => {
   });
 });
 
+/** All that a client sends for one call. */
+function wholeConnection(): Buffer {
+  const { bytes, dataAt } = requestFrames(PATH, Buffer.from('hello'));
+  bytes.writeUInt32BE(1, 5);
+  bytes.writeUInt32BE(1, dataAt + 5);
+  const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+  return Buffer.concat([preface, Buffer.from('000000040000000000', 'hex'), bytes]);
+}
+
+describe('a message that came while the server was held up', () => {
+  test('is not late', async () => {
+    const timeoutMs = 50;
+    const { url, seen } = await serve('streams', { timeoutMs });
+    const whole = wholeConnection();
+    const socket = net.connect({ port: Number(new URL(url).port), host: '127.0.0.1', noDelay: true });
+    onTestFinished(() => void socket.destroy());
+    await once(socket, 'connect');
+    socket.write(whole.subarray(0, -2));
+    // Its settings, and a turn: it has read what we sent.
+    await once(socket, 'data');
+    await nextTurn();
+    socket.write(whole.subarray(-2));
+    const until = performance.now() + 3 * timeoutMs;
+    while (performance.now() < until);
+    await eventually('the call', () => (seen.answered + seen.unheard > 0 ? true : undefined));
+    expect(seen).toMatchObject({ answered: 1, unheard: 0 });
+  });
+});
+
 describe('a connection that is lost', () => {
   test('at any byte takes nothing else with it', async () => {
     const { url, seen } = await serve('streams');
-    const { bytes, dataAt } = requestFrames(PATH, Buffer.from('hello'));
-    bytes.writeUInt32BE(1, 5);
-    bytes.writeUInt32BE(1, dataAt + 5);
-    const whole = Buffer.concat([
-      Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-      Buffer.from('000000040000000000', 'hex'),
-      bytes,
-    ]);
+    const whole = wholeConnection();
     for (let cut = 33; cut <= whole.length; cut++) {
       for (const how of ['resetAndDestroy', 'destroy'] as const) {
         const socket = net.connect(Number(new URL(url).port), '127.0.0.1');
