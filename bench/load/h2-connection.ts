@@ -115,8 +115,8 @@ export class H2Connection implements Disposable {
     this.#socket = socket;
     this.#readCode = readCode;
     socket.on('data', (chunk) => this.#read(chunk));
-    socket.on('error', () => this.#lost());
-    socket.on('close', () => this.#lost());
+    socket.on('error', (error) => this.#lost(error.message));
+    socket.on('close', () => this.#lost('it was closed'));
     const settings = Buffer.alloc(12);
     settings.writeUInt16BE(1, 0); // SETTINGS_HEADER_TABLE_SIZE = 0
     settings.writeUInt16BE(4, 6); // SETTINGS_INITIAL_WINDOW_SIZE
@@ -200,7 +200,8 @@ export class H2Connection implements Disposable {
     else if (type === PING && (flags & ACK) === 0) {
       this.#out.push(frame(PING, ACK, 0, Buffer.from(bytes.subarray(payload, payload + 8))));
     } else if (type === WINDOW_UPDATE && stream === 0) this.#opened(bytes.readUInt32BE(payload));
-    else if (type === GOAWAY) this.#socket.destroy();
+    else if (type === GOAWAY)
+      this.#socket.destroy(new Error(`GOAWAY with code ${bytes.readUInt32BE(payload + 4)}`));
   }
 
   #answer(data: Buffer, stream: number): void {
@@ -246,7 +247,10 @@ export class H2Connection implements Disposable {
     this.#out.push(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
   }
 
-  #lost(): void {
+  /** Says so: calls that fail because their connection is gone are otherwise a riddle. */
+  #lost(why: string): void {
+    if (this.inFlight > 0)
+      process.stderr.write(`a connection with ${this.inFlight} calls under way is lost: ${why}\n`);
     for (; this.inFlight > 0; this.inFlight--) this.#onAnswer(0, -1);
   }
 }
