@@ -38,7 +38,7 @@ const Decision = z.strictObject({
           'How long calls may wait before they are begun. Where there are more than can be answered, so many are denied right away (503) that the others wait for no more than three times this. Their latency is then about five times this. 0: none are denied for this. In ms.',
       }),
       interval_ms: ms(
-        200,
+        50,
         'How long the wait must have been too long before the first call is denied for it.',
         1,
       ),
