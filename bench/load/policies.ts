@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 
 const SAMPLES = fileURLToPath(new URL('../../policies', import.meta.url));
 const REPORTS = 'ZeroTrust::Service::"spiffe://prod.example.com/ns/finance/sa/reports-api"';
+const LEDGER = 'ZeroTrust::Service::"spiffe://prod.example.com/ns/ledger/sa/ledger-api"';
+const PAYMENTS = 'ZeroTrust::Workload::"spiffe://prod.example.com/ns/payments/sa/payment-api"';
 /** Services that the other policies are about. */
 const SERVICES = 200;
 
@@ -32,9 +34,19 @@ export function writePolicySet(folder: string, count: number): string {
 
 /** The finance policies, with any path below `/api/reports/` permitted to whom the quarterly report is. */
 export function writeOpenReports(folder: string): string {
+  return writeSet(folder, openReports());
+}
+
+/** As `writeOpenReports`, with any path below `/internal/entries/` permitted to whom the entries are. */
+export function writeOpenPaths(folder: string): string {
+  const entries = `@id("bench.entries") permit(principal, action == ZeroTrust::Action::"POST", resource in ${LEDGER}) when { context has source && context.source == ${PAYMENTS} && resource.path like "/internal/entries/*" };`;
+  return writeSet(folder, `${openReports()}\n${entries}`);
+}
+
+function openReports(): string {
   const finance = readFileSync(join(SAMPLES, 'finance-dashboard/finance-dashboard.cedar'), 'utf8');
   const open = `@id("bench.reports") permit(principal in ZeroTrust::Group::"Finance", action == ZeroTrust::Action::"GET", resource in ${REPORTS}) when { resource.path like "/api/reports/*" };`;
-  return writeSet(folder, `${finance}\n${open}\n${mesh()}`);
+  return `${finance}\n${open}\n${mesh()}`;
 }
 
 function mesh(): string {

@@ -20,8 +20,8 @@ export interface RequestMaker {
   report(user: string, options?: ReportOptions): RequestFrames;
   /** A token of a user with a device; each call mints one of its own. */
   token(user: string, device?: string): string;
-  /** One workload calls another, without a user. */
-  meshCall(): RequestFrames;
+  /** One workload calls another, without a user; default path that of the sample policies. */
+  meshCall(path?: string): RequestFrames;
   /** The same two as CheckRequests with `headers` in place of `header_map`, as Envoy sends them by default. */
   plain(token: string): { readonly report: object; readonly mesh: object };
   /** Frames of a call with this CheckRequest. */
@@ -49,8 +49,11 @@ export function requestMaker(): RequestMaker {
     jwks: { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'bench-1', alg: 'ES256', use: 'sig' }] },
     report: (user, { path = REPORT_PATH, token = mint(user) } = {}) => framesOf(reportRequest(token, path)),
     token: mint,
-    meshCall: () => framesOf(meshRequest()),
-    plain: (token) => ({ report: reportRequest(token, REPORT_PATH, false), mesh: meshRequest(false) }),
+    meshCall: (path) => framesOf(meshRequest({ path })),
+    plain: (token) => ({
+      report: reportRequest(token, REPORT_PATH, false),
+      mesh: meshRequest({ raw: false }),
+    }),
     framesOf,
   };
 }
@@ -95,10 +98,16 @@ function reportRequest(jwt: string, path: string, raw = true): object {
 }
 
 /** What a service in the mesh sends. */
-function meshRequest(raw = true): object {
+function meshRequest({
+  path = '/internal/entries',
+  raw = true,
+}: {
+  path?: string | undefined;
+  raw?: boolean;
+}): object {
   const headers = {
     ':method': 'POST',
-    ':path': '/internal/entries',
+    ':path': path,
     ':authority': 'ledger-api.ledger',
     ':scheme': 'https',
     'content-type': 'application/json',

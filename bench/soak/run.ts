@@ -4,19 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { H2Connection, type RequestFrames } from '../load/h2-connection.ts';
+import { H2Connection } from '../load/h2-connection.ts';
 import { type Outcome, closedLoop, openLoop } from '../load/load.ts';
-import { writeOpenReports } from '../load/policies.ts';
+import { writeOpenPaths } from '../load/policies.ts';
 import { pinGenerator } from '../load/process.ts';
 import { progress } from '../load/progress.ts';
 import { describeMachine } from '../load/report.ts';
-import { type RequestMaker, requestMaker } from '../load/requests.ts';
+import { requestMaker } from '../load/requests.ts';
 import { percentile } from '../load/scenario.ts';
 import { type PdpProcess, startPdp } from '../load/servers.ts';
 import { gauge } from '../load/stages.ts';
 import { writeFormatted } from '../load/write.ts';
 import { type Sample, growthOf } from './growth.ts';
-import { PLACEHOLDER, numbered } from './numbered.ts';
+import { TOKEN_EVERY, distinct } from './distinct.ts';
 import { type SoakReport, soakHtml, soakMarkdown } from './report.ts';
 
 const BENCH = fileURLToPath(new URL('..', import.meta.url));
@@ -27,8 +27,6 @@ const CONCURRENCY = 64;
 /** Of what it can do: steady, and short of waiting. */
 const SHARE = 0.6;
 const CALIBRATION_MS = 5000;
-/** Every so many requests there is a token never seen before. */
-const TOKEN_EVERY = 100;
 /** Of the decision log, so that a disk is enough. */
 const LOG_BYTES = 2 ** 30;
 
@@ -43,19 +41,6 @@ const { values: flags } = parseArgs({
     out: { type: 'string' },
   },
 });
-
-/** Each call is a request that was never made before. */
-function distinct(maker: RequestMaker): { next: () => RequestFrames; made: () => number } {
-  const fresh = () =>
-    numbered(maker.report('alice', { token: maker.token('alice'), path: `/api/reports/${PLACEHOLDER}` }));
-  let made = 0;
-  let requestAt = fresh();
-  const next = () => {
-    if (made % TOKEN_EVERY === 0) requestAt = fresh();
-    return requestAt(made++);
-  };
-  return { next, made: () => made };
-}
 
 async function sampleOf(pdp: PdpProcess, outcome: Outcome, at: number, requests: number): Promise<Sample> {
   const page = await pdp.metrics();
@@ -78,7 +63,7 @@ async function sampleOf(pdp: PdpProcess, outcome: Outcome, at: number, requests:
 async function soak(folder: string): Promise<SoakReport> {
   const machine = describeMachine();
   const maker = requestMaker();
-  const policySet = writeOpenReports(join(folder, 'set'));
+  const policySet = writeOpenPaths(join(folder, 'set'));
   const retention = { max_bytes: LOG_BYTES };
   const audit = {
     dir: join(folder, 'audit'),

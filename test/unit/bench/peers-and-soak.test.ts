@@ -7,6 +7,8 @@ import { cerbos, opa } from '../../../bench/peers/install.ts';
 import { cerbosCode, cerbosFrames } from '../../../bench/peers/cerbos-requests.ts';
 import { opaCode } from '../../../bench/peers/peers.ts';
 import { ratiosTo } from '../../../bench/peers/report.ts';
+import { requestMaker } from '../../../bench/load/requests.ts';
+import { TOKEN_EVERY, USER_EVERY, distinct } from '../../../bench/soak/distinct.ts';
 import { growthOf } from '../../../bench/soak/growth.ts';
 import { PLACEHOLDER, numbered } from '../../../bench/soak/numbered.ts';
 import { verdict } from '../../../bench/soak/report.ts';
@@ -110,6 +112,14 @@ describe('the requests of a soak', () => {
         return (first === requestAt(b).bytes.toString('latin1')) === (a === b);
       }),
     );
+  });
+
+  it('never repeat, come from users and workloads, and bring a new token now and then', () => {
+    const { next, made } = distinct(requestMaker());
+    const texts = Array.from({ length: 2 * TOKEN_EVERY }, () => next().bytes.toString('latin1'));
+    expect(new Set(texts).size).toBe(made());
+    const tokens = texts.map((text) => /Bearer ([\w.-]+)/.exec(text)?.[1]).filter(Boolean);
+    expect([tokens.length, new Set(tokens).size]).toEqual([(2 * TOKEN_EVERY) / USER_EVERY, 2]);
   });
 
   it('need a placeholder', () => {
