@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { Doorkeeper } from './doorkeeper.ts';
 import type { CachedEvaluation, DecisionCache } from './ports.ts';
 
 /** Rough cost of an entry apart from its strings: map slot, list links, objects. */
@@ -10,14 +11,17 @@ export interface DecisionCacheStatistics {
   readonly bytes: number;
 }
 
-/** An in-process decision cache bounded by bytes; the least recently used entries go first. */
+/**
+ * An in-process decision cache bounded by bytes; the least recently used entries go first. Once it is full, an evaluation is only kept that comes
+ * a second time: a scan of requests that are never repeated neither drives out what others use, nor is it garbage to collect (ADR 0031).
+ */
 export function createDecisionCache(
   maxBytes: number,
 ): DecisionCache & { statistics(): DecisionCacheStatistics } {
-  const entries = new LRUCache<string, CachedEvaluation>({
-    maxSize: maxBytes,
-    sizeCalculation: (value, key) => ENTRY_OVERHEAD_BYTES + 2 * (key.length + textLength(value)),
-  });
+  const entries = new LRUCache<string, CachedEvaluation>({ maxSize: maxBytes });
+  const doorkeeper = new Doorkeeper(maxBytes / ENTRY_OVERHEAD_BYTES);
+  const isWelcome = (key: string, size: number): boolean =>
+    entries.calculatedSize + size <= maxBytes || entries.has(key) || doorkeeper.knows(key);
   return {
     get(key, now) {
       const entry = entries.get(key);
@@ -28,7 +32,8 @@ export function createDecisionCache(
       return entry;
     },
     set(key, value, now) {
-      if (now < value.validUntil) entries.set(key, value);
+      const size = ENTRY_OVERHEAD_BYTES + 2 * (key.length + textLength(value));
+      if (now < value.validUntil && isWelcome(key, size)) entries.set(key, value, { size });
     },
     statistics: () => ({ entries: entries.size, bytes: entries.calculatedSize }),
   };

@@ -45,8 +45,34 @@ test('100 000 distinct keys stay within the bound', () => {
   expect(bytes).toBeLessThanOrEqual(maxBytes);
   expect(entries).toBeGreaterThan(100);
   expect(entries * 400).toBeLessThan(maxBytes);
-  expect(cache.get('key-99999', 0)).toBeDefined();
-  expect(cache.get('key-0', 0)).toBeUndefined();
+});
+
+test('keys that come once drive nothing out of a full cache, and those that come twice get in', () => {
+  const cache = createDecisionCache(64 * 1024);
+  const used = Array.from({ length: 50 }, (_, index) => `used-${index}`);
+  for (const key of used) cache.set(key, entry(1), 0);
+  for (let index = 0; index < 100_000; index += 1) cache.set(`once-${index}`, entry(1), 0);
+  expect(used.filter((key) => cache.get(key, 0) === undefined)).toEqual([]);
+  expect(cache.get('once-99999', 0)).toBeUndefined();
+  cache.set('once-99999', entry(1), 0);
+  expect(cache.get('once-99999', 0)).toBeDefined();
+});
+
+test('what changed gets into a full cache, the room of what is dead is free, and what is not used any more goes', () => {
+  const cache = createDecisionCache(4096);
+  for (let index = 0; index < 100; index += 1) cache.set(`old-${index}`, entry(10), 0);
+  const fresher = entry(20);
+  cache.set('old-0', fresher, 0);
+  expect(cache.get('old-0', 0)).toBe(fresher);
+  expect(cache.get('old-1', 10)).toBeUndefined();
+  cache.set('new', entry(20), 10);
+  expect(cache.get('new', 10)).toBeDefined();
+  for (const key of Array.from({ length: 20 }, (_, index) => `next-${index}`)) {
+    cache.set(key, entry(20), 10);
+    cache.set(key, entry(20), 10);
+    expect(cache.get(key, 10)).toBeDefined();
+  }
+  expect(cache.get('old-0', 10)).toBeUndefined();
 });
 
 test('an entry larger than the whole cache is not taken, and drives nothing out', () => {
@@ -62,6 +88,8 @@ test('what is read stays longest', () => {
   cache.set('hot', entry(1), 0);
   for (let index = 0; index < 100; index += 1) {
     cache.set(`cold-${index}`, entry(1), 0);
+    cache.set(`cold-${index}`, entry(1), 0);
+    expect(cache.get(`cold-${index}`, 0)).toBeDefined();
     expect(cache.get('hot', 0)).toBeDefined();
   }
 });
