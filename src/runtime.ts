@@ -24,5 +24,6 @@ export function assertRuntime(version: string = process.versions.node): void {
  */
 export function keepThreadsSmall(): void {
   // V8 reads it when a thread is made; no option of `Worker` goes before the process's own flag.
+  setFlagsFromString('--min-semi-space-size=1');
   setFlagsFromString('--max-semi-space-size=8');
 }

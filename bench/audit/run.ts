@@ -11,7 +11,7 @@ import { SegmentReplay } from '../../src/audit/replay/replay-segment.ts';
 import { type Tally, count, emptyTally, recordsIn } from '../../src/audit/replay/tally.ts';
 import { logSegments } from '../../src/audit/read/log-folder.ts';
 import { verifyLog } from '../../src/audit/verify/verify.ts';
-import { engineName } from '../../src/pdp/cedar.ts';
+import { engineName } from '../../src/pdp/cedar-module.ts';
 import { describeMachine } from '../load/report.ts';
 import { type AuditBench, type ReplayFigures, markdownReport } from './report.ts';
 import { writeLog } from './write-log.ts';

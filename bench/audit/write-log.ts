@@ -6,7 +6,7 @@ import { prepareIdentity } from '../../src/audit/seal/log-identity.ts';
 import { createLogSealer } from '../../src/audit/seal/log-sealer.ts';
 import type { AccessRequest } from '../../src/pdp/access-request.ts';
 import { CallScope } from '../../src/pdp/call-scope.ts';
-import { engineName } from '../../src/pdp/cedar.ts';
+import { engineName } from '../../src/pdp/cedar-module.ts';
 import { type DecisionPoint, createDecisionPoint } from '../../src/pdp/decide.ts';
 import { createDecisionCache } from '../../src/pdp/decision-cache.ts';
 import { decisionId } from '../../src/pdp/decision-id.ts';

@@ -1,11 +1,10 @@
 import type { TLSSocket } from 'node:tls';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { DECISION_SERVICE } from './decision-service/definition.ts';
 import type { DecisionService } from './decision-service/service.ts';
 import { type ExtAuthzService, EXT_AUTHZ_SERVICE } from './ext-authz/service.ts';
-import { loadPackageDefinition } from './protos.ts';
+import { addReflection } from './reflection.ts';
 import { UnaryStreams } from './ext-authz/unary-streams.ts';
 import { type TlsListener, type TlsSettings, startTlsListener } from './tls/tls-listener.ts';
 import { interceptUnheard } from './unheard-calls.ts';
@@ -66,7 +65,7 @@ export async function startGrpcServer(
   server.addService(DECISION_SERVICE, options.decisions.handlers);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, 'NOT_SERVING'])));
   health.addToServer(server);
-  new ReflectionService(loadPackageDefinition()).addToServer(server);
+  addReflection(server);
   const checks = new UnaryStreams(service.unary);
   const { address, listener } = await bind(server, options, () => checks.take(server));
   return {

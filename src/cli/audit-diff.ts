@@ -10,7 +10,7 @@ import { GROUPED, type GroupedBucket, comparedIn } from '../audit/diff/tally.ts'
 import type { DiffFilter } from '../audit/diff/walk.ts';
 import { SYSTEM_CLOCK } from '../compose/core.ts';
 import { openSources } from '../compose/sources.ts';
-import { engineName } from '../pdp/cedar.ts';
+import { engineName } from '../pdp/cedar-module.ts';
 import { compileSnapshot } from '../pdp/compile-snapshot.ts';
 import { InputError, messageOf, problemText } from '../pdp/errors.ts';
 import type { PolicySnapshot } from '../pdp/policy-snapshot.ts';

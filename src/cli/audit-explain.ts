@@ -2,7 +2,7 @@ import { STATUS, httpStatusOf } from '../api/status.ts';
 import { type ExplainOptions, explainDecision } from '../audit/query/explain-decision.ts';
 import { explainedText } from '../audit/query/explain-text.ts';
 import { parseChange } from '../audit/query/what-if.ts';
-import { engineName } from '../pdp/cedar.ts';
+import { engineName } from '../pdp/cedar-module.ts';
 import { PERMIT_REASON } from '../pdp/decision.ts';
 import { badUsage } from './ask-server.ts';
 import { recordReading } from './audit-log-args.ts';

@@ -8,7 +8,7 @@ import { replayHtml } from '../audit/replay/report-html.ts';
 import { replayJson } from '../audit/replay/report-json.ts';
 import { replayText } from '../audit/replay/report-text.ts';
 import { recordsIn } from '../audit/replay/tally.ts';
-import { engineName } from '../pdp/cedar.ts';
+import { engineName } from '../pdp/cedar-module.ts';
 import { InputError, messageOf } from '../pdp/errors.ts';
 import {
   CONFIG_OPTION,

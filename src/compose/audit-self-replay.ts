@@ -3,7 +3,7 @@ import { httpStatusOf } from '../api/status.ts';
 import type { LogWriter } from '../audit/log/log-writer.ts';
 import { SelfReplay } from '../audit/replay/self-replay.ts';
 import { statusTable } from '../audit/replay/status-table.ts';
-import { engineName } from '../pdp/cedar.ts';
+import { engineName } from '../pdp/cedar-module.ts';
 import type { Log } from '../pdp/log.ts';
 
 /** Begins to replay samples of what is written; `undefined`: it is turned off. */

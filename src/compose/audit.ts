@@ -18,7 +18,7 @@ import type { Pseudonyms } from '../audit/privacy/pseudonyms.ts';
 import type { SelfReplay } from '../audit/replay/self-replay.ts';
 import type { SinkThread } from '../audit/sinks/sink-thread.ts';
 import { createRecorder } from '../audit/record/recorder.ts';
-import { engineName } from '../pdp/cedar.ts';
+import { engineName } from '../pdp/cedar-module.ts';
 import type { Log } from '../pdp/log.ts';
 import type { Recorder } from '../pdp/ports.ts';
 

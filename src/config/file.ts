@@ -22,9 +22,13 @@ export interface SchemaNode {
   readonly oneOf?: readonly SchemaNode[];
 }
 
+type ConfigJsonSchema = SchemaNode & { readonly [key: string]: unknown };
+
+let jsonSchema: ConfigJsonSchema | undefined;
+
 /** The JSON Schema of `pdp.yaml`. */
-export function configJsonSchema(): SchemaNode & { readonly [key: string]: unknown } {
-  return z.toJSONSchema(ConfigSchema, { io: 'input' }) as SchemaNode & { readonly [key: string]: unknown };
+export function configJsonSchema(): ConfigJsonSchema {
+  return (jsonSchema ??= z.toJSONSchema(ConfigSchema, { io: 'input' }) as ConfigJsonSchema);
 }
 
 /** One setting that an environment variable can set. */

@@ -1,15 +1,10 @@
-import { createRequire } from 'node:module';
 import type * as CedarWasm from '@cedar-policy/cedar-wasm/nodejs';
+import { type Wasm, newInstance } from './cedar-module.ts';
 import type { CedarRequest, Evaluation } from './evaluation.ts';
 import { PdpError } from './errors.ts';
 import type { SchemaJson } from './schema-shape.ts';
 import { type SliceNames, createSliceNames } from './slice-names.ts';
 import type { ActionView } from './view/action-views.ts';
-
-type Wasm = typeof CedarWasm;
-
-const requireModule = createRequire(import.meta.url);
-const MODULE = '@cedar-policy/cedar-wasm/nodejs';
 
 /** Cedar's word on one text, with the byte offset that it points at, where it points. */
 export interface CedarComplaint {
@@ -353,24 +348,6 @@ export class CedarChecker {
       return { complaints: [{ message: 'it is nested deeper or chained longer than the engine can hold' }] };
     }
   }
-}
-
-/** Versions of the engine and of the Cedar language: what a record needs for replay. */
-export function cedarVersions(): { readonly engine: string; readonly language: string } {
-  const wasm = requireModule(MODULE) as Wasm;
-  return { engine: wasm.getCedarVersion(), language: wasm.getCedarLangVersion() };
-}
-
-/** Name and version of the engine and the language, as records name them. */
-export function engineName(): string {
-  const { engine, language } = cedarVersions();
-  return `cedar/${engine} language/${language}`;
-}
-
-/** cedar-wasm keeps its state per module instance: dropping it from the cache and loading it again gives an independent one. */
-function newInstance(): Wasm {
-  delete requireModule.cache[requireModule.resolve(MODULE)];
-  return requireModule(MODULE) as Wasm;
 }
 
 function isTrap(error: unknown): boolean {

@@ -5,7 +5,7 @@ import type { Pseudonyms } from '../../src/audit/privacy/pseudonyms.ts';
 import { controlPrivacyOf, recordPrivacyOf } from '../../src/compose/audit-privacy.ts';
 import { createRecorder } from '../../src/audit/record/recorder.ts';
 import { httpStatusOf } from '../../src/api/status.ts';
-import { cedarVersions } from '../../src/pdp/cedar.ts';
+import { engineName } from '../../src/pdp/cedar-module.ts';
 import type { UserIdentity } from '../../src/pdp/identity.ts';
 import type { Recorder } from '../../src/pdp/ports.ts';
 import type { DecisionTrace } from '../../src/pdp/trace.ts';
@@ -75,12 +75,11 @@ export async function openDecisionLog(
     privacy: controlPrivacyOf(pseudonyms),
     ...changes,
   });
-  const { engine, language } = cedarVersions();
   late.recorder = createRecorder({
     writer,
     onFailure: 'deny',
     httpStatus: httpStatusOf,
-    engine: `cedar/${engine} language/${language}`,
+    engine: engineName(),
     acceptsTokens: true,
     privacy: recordPrivacyOf(pseudonyms, writer),
   });

@@ -1,6 +1,6 @@
 import { STATUS_CODES, createServer } from 'node:http';
 import type { Socket } from 'node:net';
-import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
 import type { Log } from '../../pdp/log.ts';
 import type { Clock } from '../../pdp/ports.ts';
 import { type CallerList, callerOn } from '../caller.ts';
@@ -34,7 +34,7 @@ export type HttpRoutes = (app: FastifyInstance) => void;
 /** Opens the HTTP surface; `undefined` where nothing is to be served on it. Rejects where the address cannot be bound. */
 export async function startHttpServer(parts: HttpServerParts): Promise<HttpListener | undefined> {
   if (parts.routes.length === 0) return undefined;
-  const app = createApp(parts);
+  const app = await createApp(parts);
   for (const addTo of parts.routes) addTo(app);
   await app.ready();
   const listener = await startHttpListener(app.server, { ...parts, surface: 'http' });
@@ -48,7 +48,9 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpListe
   };
 }
 
-function createApp(parts: HttpServerParts): FastifyInstance {
+async function createApp(parts: HttpServerParts): Promise<FastifyInstance> {
+  // Not before somebody wants the surface: loading it is a good part of a start.
+  const { fastify } = await import('fastify');
   const app = fastify({
     serverFactory: (handler) => createServer(HTTP_LIMITS, handler),
     bodyLimit: parts.maxBodyBytes,

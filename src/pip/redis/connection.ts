@@ -1,4 +1,4 @@
-import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
+import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
 import { abortable } from '../../pdp/abortable.ts';
 import { messageOf } from '../../pdp/errors.ts';
 import type { Log } from '../../pdp/log.ts';
@@ -29,10 +29,11 @@ export async function connectRedis(connection: RedisConnection): Promise<RedisCl
   const { name } = connection;
   const nodes = readNodes(name, connection);
   const secrets = await readSecrets(name, connection);
+  const ioredis = await import('ioredis');
   const redis =
     connection.cluster === undefined
-      ? new Redis(serverOptions(connection, nodes, secrets))
-      : createCluster(connection, nodes, secrets);
+      ? new ioredis.Redis(serverOptions(connection, nodes, secrets))
+      : new ioredis.Cluster(nodes.map(addressOf), clusterOptions(connection, nodes, secrets));
   report(redis, connection);
   renewSecrets(redis, connection, secrets);
   await abortable(connected(redis), AbortSignal.timeout(START_MS)).catch(() => undefined);
@@ -91,7 +92,7 @@ function serverOptions(connection: RedisConnection, nodes: readonly RedisNode[],
   return {
     ...commonOptions(connection, first && withoutUser(first), secrets),
     ...alone,
-    sentinels: nodes.map(({ host, port }) => ({ host, port })),
+    sentinels: nodes.map(addressOf),
     name: sentinel.master,
     db: first?.db ?? 0,
     failoverDetector: true,
@@ -109,13 +110,13 @@ function withoutUser({ host, port, db, isTls }: RedisNode): RedisNode {
   return { host, port, db, isTls };
 }
 
-function createCluster(
-  connection: RedisConnection,
-  nodes: readonly RedisNode[],
-  secrets: RedisSecrets,
-): Cluster {
+function addressOf({ host, port }: RedisNode): { readonly host: string; readonly port: number } {
+  return { host, port };
+}
+
+function clusterOptions(connection: RedisConnection, nodes: readonly RedisNode[], secrets: RedisSecrets) {
   const { silenceMs = SILENCE_MS } = connection;
-  const options = {
+  return {
     lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: retry,
@@ -128,10 +129,11 @@ function createCluster(
     slotsRefreshInterval: 1_000,
     redisOptions: commonOptions(connection, nodes[0], secrets),
   } satisfies ClusterOptions;
-  return new Cluster(
-    nodes.map(({ host, port }) => ({ host, port })),
-    options,
-  );
+}
+
+/** Tells the two apart that a client may be. */
+export function isCluster(redis: RedisClient): redis is Cluster {
+  return redis.isCluster;
 }
 
 async function connectNode(node: Redis): Promise<void> {
@@ -140,7 +142,7 @@ async function connectNode(node: Redis): Promise<void> {
 
 async function connected(redis: RedisClient): Promise<void> {
   await redis.connect();
-  if (redis instanceof Redis) return;
+  if (!isCluster(redis)) return;
   await Promise.all(redis.nodes('master').map((node) => untilSettled(node)));
 }
 
@@ -180,7 +182,7 @@ function renewSecrets(redis: RedisClient, connection: RedisConnection, first: Re
   const read = async (): Promise<void> => {
     try {
       secrets = await readSecrets(name, connection);
-      if (redis instanceof Redis) take(redis.options, secrets);
+      if (!isCluster(redis)) take(redis.options, secrets);
     } catch (error) {
       log.warn({ source: name, problem: messageOf(error) }, 'a file for Redis cannot be read');
     }

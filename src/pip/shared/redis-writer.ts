@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
 import { abortable } from '../../pdp/abortable.ts';
 import type { PdpError } from '../../pdp/errors.ts';
 import type { PutOptions, SharedEntry } from '../../pdp/shared-state.ts';
-import { type RedisClient, redisProblem } from '../redis/connection.ts';
+import { type RedisClient, isCluster, redisProblem } from '../redis/connection.ts';
 import { PUT, type StateKeys, entryText } from './redis-script.ts';
 import { fullProblem, refusedPut, roomFor } from './replicated-entries.ts';
 
@@ -69,10 +68,9 @@ export class RedisWriter {
   async #waitForMedium(): Promise<void> {
     const { redis, keys, timeoutMs } = this.#options;
     // In a cluster the first command leads the second one to the server that has the keys.
-    const [, answer] =
-      redis instanceof Redis
-        ? [undefined, [null, await redis.call('WAITAOF', 1, 0, timeoutMs)] as const]
-        : ((await redis.pipeline().hlen(keys.entries).call('WAITAOF', 1, 0, timeoutMs).exec()) ?? []);
+    const [, answer] = isCluster(redis)
+      ? ((await redis.pipeline().hlen(keys.entries).call('WAITAOF', 1, 0, timeoutMs).exec()) ?? [])
+      : [undefined, [null, await redis.call('WAITAOF', 1, 0, timeoutMs)] as const];
     const [error, counts] = answer ?? [];
     if (error) throw error;
     if (!Array.isArray(counts) || Number(counts[0]) < 1)

@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { readBounded, utf8Text } from '../../pdp/bounded-fetch.ts';
 import { isRecord } from '../../pdp/external-json.ts';
 import { fetchUrlProblem } from '../../pdp/fetch-url.ts';
@@ -62,6 +62,7 @@ export async function openTransmitterHttp(options: {
   readonly log: Log;
 }): Promise<TransmitterHttp> {
   const { name, credentials: files, log } = options;
+  const undici = await import('undici');
   let agent: Agent | undefined;
   const credentials = await openCredentials({
     name,
@@ -69,10 +70,10 @@ export async function openTransmitterHttp(options: {
     log,
     onTlsChange(tls) {
       void agent?.close().catch(() => undefined);
-      agent = agentWith(tls);
+      agent = new undici.Agent(agentOptions(tls));
     },
   });
-  agent = agentWith(credentials.current.tls);
+  agent = new undici.Agent(agentOptions(credentials.current.tls));
   return {
     ask: (request) => ask(agent, credentials, request),
     async [Symbol.asyncDispose]() {
@@ -82,8 +83,8 @@ export async function openTransmitterHttp(options: {
   };
 }
 
-function agentWith(tls: CredentialSource['current']['tls']): Agent {
-  return new Agent({
+function agentOptions(tls: CredentialSource['current']['tls']): Agent.Options {
+  return {
     connections: 4,
     pipelining: 1,
     allowH2: false,
@@ -91,7 +92,7 @@ function agentWith(tls: CredentialSource['current']['tls']): Agent {
     headersTimeout: 0,
     bodyTimeout: 0,
     connect: { ...tls, rejectUnauthorized: true, minVersion: 'TLSv1.2', timeout: CONNECT_TIMEOUT_MS },
-  });
+  };
 }
 
 async function ask(

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readInbox } from '../../../src/audit/log/inbox.ts';
-import { engineName } from '../../../src/pdp/cedar.ts';
+import { engineName } from '../../../src/pdp/cedar-module.ts';
 import { createConfigFolder, runPdp } from '../../support/app.ts';
 import { openDecisionLog } from '../../support/decision-log.ts';
 import { changeBlobs, changeDecisions, decisionsIn, logFolder } from '../audit/replay/fixture.ts';

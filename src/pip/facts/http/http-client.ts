@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { readBounded } from '../../../pdp/bounded-fetch.ts';
 import type { Log } from '../../../pdp/log.ts';
 import { NotAskedError } from '../source-guard.ts';
@@ -61,10 +61,11 @@ const ANSWER_TIMEOUT_MS = 60_000;
  */
 export async function openHttpClient(connection: HttpConnection): Promise<HttpClient> {
   const { name, log, pollMs } = connection;
+  const undici = await import('undici');
   const agents = new Set<Agent>();
   const begin = (tls: Credentials['tls']): Agent => {
     for (const old of agents) endWhenIdle(old, agents);
-    const next = createAgent(connection, tls);
+    const next = new undici.Agent(agentOptions(connection, tls));
     agents.add(next);
     return next;
   };
@@ -92,8 +93,11 @@ function endWhenIdle(agent: Agent, agents: Set<Agent>): void {
   agent.close().then(forget, forget);
 }
 
-function createAgent({ maxConnections = MAX_CONNECTIONS }: HttpConnection, tls: Credentials['tls']): Agent {
-  return new Agent({
+function agentOptions(
+  { maxConnections = MAX_CONNECTIONS }: HttpConnection,
+  tls: Credentials['tls'],
+): Agent.Options {
+  return {
     connections: maxConnections,
     pipelining: 1,
     allowH2: false,
@@ -101,7 +105,7 @@ function createAgent({ maxConnections = MAX_CONNECTIONS }: HttpConnection, tls: 
     bodyTimeout: ANSWER_TIMEOUT_MS,
     // Said in so many words: an environment variable of Node can turn verification off where this is not said.
     connect: { ...tls, rejectUnauthorized: true, minVersion: 'TLSv1.2', timeout: CONNECT_TIMEOUT_MS },
-  });
+  };
 }
 
 async function ask(

@@ -6,7 +6,7 @@ import { httpStatusOf } from '../../../../src/api/status.ts';
 import { openLogWriter } from '../../../../src/audit/log/log-writer.ts';
 import { createRecorder } from '../../../../src/audit/record/recorder.ts';
 import type { AttributeRecord } from '../../../../src/pdp/attribute.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import type { EntityQuestion } from '../../../../src/pdp/entity-question.ts';
 import { HeaderFields } from '../../../../src/pdp/header-fields.ts';
 import type { DecisionTrace } from '../../../../src/pdp/trace.ts';

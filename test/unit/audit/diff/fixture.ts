@@ -8,7 +8,7 @@ import type { Diffed } from '../../../../src/audit/diff/diff-record.ts';
 import { Judge } from '../../../../src/audit/diff/judge.ts';
 import { type DiffFilter, DiffWalk } from '../../../../src/audit/diff/walk.ts';
 import { logSegments } from '../../../../src/audit/read/log-folder.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import { compileSnapshot } from '../../../../src/pdp/compile-snapshot.ts';
 import type { PolicySnapshot } from '../../../../src/pdp/policy-snapshot.ts';
 import type { PolicyTexts } from '../../../../src/pdp/policy-source.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { httpStatusOf } from '../../../../src/api/status.ts';
 import { openLogWriter } from '../../../../src/audit/log/log-writer.ts';
 import { createRecorder } from '../../../../src/audit/record/recorder.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import { compileSnapshot } from '../../../../src/pdp/compile-snapshot.ts';
 import { decisionId } from '../../../../src/pdp/decision-id.ts';
 import type { PolicySnapshot } from '../../../../src/pdp/policy-snapshot.ts';

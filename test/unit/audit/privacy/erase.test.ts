@@ -11,7 +11,7 @@ import { LogBusyError, eraseSubject } from '../../../../src/audit/privacy/erase.
 import { replayLog } from '../../../../src/audit/replay/replay-log.ts';
 import { InboxCourier } from '../../../../src/audit/seal/inbox-courier.ts';
 import { verifyLog } from '../../../../src/audit/verify/verify.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import { type DecisionLogOptions, openDecisionLog } from '../../../support/decision-log.ts';
 import { tempDir } from '../log-fixture.ts';
 import { decisions, linesOf, packsOf, placed, pseudonymsOf, questionIn } from './privacy-fixture.ts';

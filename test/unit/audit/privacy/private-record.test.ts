@@ -6,7 +6,7 @@ import { questionOf } from '../../../../src/audit/read/question.ts';
 import { recordHead, recordParts } from '../../../../src/audit/record/record.ts';
 import type { DecisionTrace } from '../../../../src/pdp/trace.ts';
 import { replayLog } from '../../../../src/audit/replay/replay-log.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import { httpStatusOf } from '../../../../src/api/status.ts';
 import { openDecisionLog } from '../../../support/decision-log.ts';
 import { tempDir } from '../log-fixture.ts';

@@ -6,7 +6,7 @@ import { explainDecision } from '../../../../src/audit/query/explain-decision.ts
 import { explainedText } from '../../../../src/audit/query/explain-text.ts';
 import type { WhatIf } from '../../../../src/audit/query/counterfactual.ts';
 import { parseChange } from '../../../../src/audit/query/what-if.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import { openDecisionLog } from '../../../support/decision-log.ts';
 import { tempDir } from '../log-fixture.ts';
 import { changeBlobs, changeDecisions } from '../replay/fixture.ts';

@@ -12,7 +12,7 @@ import { replayLog } from '../../../../src/audit/replay/replay-log.ts';
 import { SegmentReplay } from '../../../../src/audit/replay/replay-segment.ts';
 import { compressFile } from '../../../../src/audit/seal/compress-file.ts';
 import { NODE_SEAL_FS } from '../../../../src/audit/seal/seal-fs.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import { REPORT_POLICIES, openDecisionLog } from '../../../support/decision-log.ts';
 import { snapshotWith } from '../diff/fixture.ts';
 import { tempDir } from '../log-fixture.ts';

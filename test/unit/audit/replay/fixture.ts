@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { httpStatusOf } from '../../../../src/api/status.ts';
 import { type ReplayLogOptions, replayLog } from '../../../../src/audit/replay/replay-log.ts';
 import type { Tally } from '../../../../src/audit/replay/tally.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 
 /** A folder for a log; disposing removes it. */
 export function logFolder(): Disposable & { readonly dir: string } {

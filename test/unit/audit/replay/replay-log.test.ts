@@ -7,7 +7,7 @@ import { type PolicySet, findPolicySets, loadPolicySets } from '../../../../src/
 import { decideCase } from '../../../../src/policy-test/decide-case.ts';
 import { createRecorder } from '../../../../src/audit/record/recorder.ts';
 import { httpStatusOf } from '../../../../src/api/status.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import { decisionId } from '../../../../src/pdp/decision-id.ts';
 import { denyFor, refuse } from '../../../../src/pdp/decision.ts';
 import { compileSnapshot } from '../../../../src/pdp/compile-snapshot.ts';

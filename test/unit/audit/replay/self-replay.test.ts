@@ -5,7 +5,7 @@ import { httpStatusOf } from '../../../../src/api/status.ts';
 import { SelfReplay, type SelfReplaySettings } from '../../../../src/audit/replay/self-replay.ts';
 import { SelfReplayRuns } from '../../../../src/audit/replay/self-replay-run.ts';
 import { statusTable } from '../../../../src/audit/replay/status-table.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import { type DecisionLog, openDecisionLog } from '../../../support/decision-log.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { type Loose, changeBlobs, decisionsIn, logFolder } from './fixture.ts';

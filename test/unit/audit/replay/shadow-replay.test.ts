@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { createRecorder } from '../../../../src/audit/record/recorder.ts';
 import { httpStatusOf } from '../../../../src/api/status.ts';
-import { engineName } from '../../../../src/pdp/cedar.ts';
+import { engineName } from '../../../../src/pdp/cedar-module.ts';
 import { createDecisionCache } from '../../../../src/pdp/decision-cache.ts';
 import { NO_REVOCATIONS } from '../../../../src/pdp/no-revocations.ts';
 import type { PolicySnapshot } from '../../../../src/pdp/policy-snapshot.ts';
