@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { status } from '@grpc/grpc-js';
 import type { Connection } from '../caller.ts';
+import type { Waiting } from './waiting-calls.ts';
 import { HEAD_BYTES, type MessageProblem, MessageReader } from './message-reader.ts';
 
 const CONTENT_TYPE = 'application/grpc+proto';
@@ -15,7 +16,10 @@ const WITH_TRAILERS = { waitForTrailers: true } as const;
 const OK = { 'grpc-status': status.OK, 'grpc-message': 'OK' } as const;
 
 /** A call on a stream of its own, whose message may still be on its way. */
-export class UnaryStream {
+export class UnaryStream implements Waiting<UnaryStream> {
+  before: UnaryStream | undefined;
+  after: UnaryStream | undefined;
+  isWaiting = false;
   readonly stream: ServerHttp2Stream;
   readonly headers: IncomingHttpHeaders;
   readonly connection: Connection;

@@ -2,7 +2,9 @@ import { type Server, status } from '@grpc/grpc-js';
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { type Connection, connectionOf } from '../caller.ts';
 import type { MessageProblem } from './message-reader.ts';
+import { replaceStreamTables } from './stream-tables.ts';
 import { UnaryStream, statusOf } from './unary-stream.ts';
+import { WaitingCalls } from './waiting-calls.ts';
 
 /** One call whose message is complete. */
 export interface UnaryCall {
@@ -47,8 +49,7 @@ type Listener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...res
 export class UnaryStreams {
   readonly #method: UnaryMethod;
   readonly #taken = new WeakSet<object>();
-  /** In the order in which they came. */
-  readonly #waiting = new Set<UnaryStream>();
+  readonly #waiting = new WaitingCalls<UnaryStream>();
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(method: UnaryMethod) {
@@ -69,7 +70,10 @@ export class UnaryStreams {
   #takeFrom(server: Http2Server): void {
     if (this.#taken.has(server)) return;
     this.#taken.add(server);
-    server.on('session', (session) => session.setLocalWindowSize(WINDOW_BYTES));
+    server.on('session', (session) => {
+      session.setLocalWindowSize(WINDOW_BYTES);
+      replaceStreamTables(session);
+    });
     const { path, maxBytes } = this.#method;
     const others = server.listeners('stream') as Listener[];
     server.removeAllListeners('stream');
@@ -92,7 +96,7 @@ export class UnaryStreams {
     this.#sweep ??= setInterval(() => setImmediate(() => this.#endOverdue()), this.#method.timeoutMs).unref();
     stream.on('error', () => undefined);
     stream.on('data', (chunk: Buffer) => {
-      const problem = this.#waiting.has(call) ? reader.add(chunk) : undefined;
+      const problem = call.isWaiting ? reader.add(chunk) : undefined;
       if (problem) this.#refuse(call, problem);
     });
     stream.on('end', () => {
@@ -131,11 +135,10 @@ export class UnaryStreams {
 
   #endOverdue(): void {
     const before = performance.now() - this.#method.timeoutMs;
-    for (const call of this.#waiting) {
+    for (let call = this.#waiting.first; call; call = this.#waiting.first) {
       if (call.since > before) return;
       this.#end(call, status.DEADLINE_EXCEEDED, 'the message did not end in time');
     }
-    if (this.#waiting.size > 0) return;
     clearInterval(this.#sweep);
     this.#sweep = undefined;
   }

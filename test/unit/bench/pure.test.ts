@@ -168,7 +168,7 @@ describe('the table of numbers to reach', () => {
         result('policies-10', measured(300, 9)),
         result('policies-10000', measured(200, 9)),
       ],
-      startMs: 999,
+      startMs: { one: 999, all: 999 },
       peers: (_scenario, peer) => figure(peer === 'cerbos' ? 6 : 4),
       overload: figure(3),
       overloadHot: figure(3),
@@ -180,7 +180,7 @@ describe('the table of numbers to reach', () => {
     expect(good.filter(({ verdict }) => verdict !== 'reached')).toEqual([]);
     const bad = reachTable({
       scenarios: [result('hot', measured(740, 1001)), result('cold', measured(500, 1000))],
-      startMs: 1000,
+      startMs: { one: 1000, all: 1000 },
       peers: (_scenario, peer) => figure(peer === 'cerbos' ? 5.9 : 3.9),
       overload: figure(3.1),
       overloadHot: figure(3.1),

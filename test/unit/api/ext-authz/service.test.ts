@@ -132,16 +132,17 @@ describe('a check', () => {
 
 describe('time', () => {
   test('is the lesser of the own limit and what the caller has left', async () => {
-    const slow = {
+    const slow = (ms: number) => ({
       workload: { authenticate: () => ({}) },
-      user: () => new Promise<undefined>((resolve) => void setTimeout(() => resolve(undefined), 60)),
-    };
-    const ours = await serve(slow, { timeoutMs: 20 });
+      user: () => new Promise<undefined>((resolve) => void setTimeout(() => resolve(undefined), ms)),
+    });
+    const ours = await serve(slow(60), { timeoutMs: 20 });
     expect(await ours.client.check(checkRequestBytes(), { deadlineMs: 5000 })).toMatchObject({
       metadata: { reason: 'deadline_exceeded' },
     });
-    const theirs = await serve(slow, { timeoutMs: 5000 });
-    await expect(theirs.client.check(checkRequestBytes(), { deadlineMs: 20 })).rejects.toThrow(
+    const theirs = await serve(slow(600), { timeoutMs: 5000 });
+    // Long enough to get there, on a busy machine too.
+    await expect(theirs.client.check(checkRequestBytes(), { deadlineMs: 300 })).rejects.toThrow(
       /DEADLINE_EXCEEDED/,
     );
     const [record] = await theirs.recorded(1);
@@ -158,11 +159,12 @@ describe('time', () => {
 
 describe('a call that ends early leaves one record', () => {
   test('when the caller cancels while we work', async () => {
-    const reached = Promise.withResolvers<void>();
+    const [reached, cancelled] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const { client, recorded } = await serve({
-      user: () => {
+      user: async () => {
         reached.resolve();
-        return new Promise((resolve) => void setTimeout(() => resolve(undefined), 30));
+        await cancelled.promise;
+        return undefined;
       },
     });
     const controller = new AbortController();
@@ -170,6 +172,8 @@ describe('a call that ends early leaves one record', () => {
     await reached.promise;
     controller.abort();
     await expect(calling).rejects.toThrow(/CANCELLED/);
+    // It has left, and is yet to arrive.
+    setTimeout(() => cancelled.resolve(), 100);
     expect((await recorded(1))[0]?.decision.reason).toBe('cancelled');
   });
 
