@@ -11,8 +11,17 @@ import { createTestIssuer } from '../../support/tokens.ts';
 import { connect } from '../../unit/api/grpc-client.ts';
 import { sampleConfig } from '../serve/load.ts';
 
-/** The text of all files of a folder whose names match, decompressed. */
+/** The text of all files of a folder whose names match, decompressed. A server may compress one while we look: then we look again. */
 async function textOf(dir: string, pattern: RegExp): Promise<string> {
+  return await eventually('all files are read', () =>
+    readAll(dir, pattern).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      return undefined;
+    }),
+  );
+}
+
+async function readAll(dir: string, pattern: RegExp): Promise<string> {
   const names = (await readdir(dir)).filter((name) => pattern.test(name));
   const texts = names.map(async (name) => {
     const bytes = await readFile(join(dir, name));
