@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { assertRuntime } from './src/runtime.ts';
+import { SHARED_WASM_WRAPPERS, assertRuntime } from './src/runtime.ts';
 
 assertRuntime();
 
@@ -10,6 +10,8 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    // Type stripping is WebAssembly too, in every thread that a test starts (docs/adr/0032-shared-wasm-wrappers.md).
+    execArgv: [SHARED_WASM_WRAPPERS],
     maxWorkers: 2,
   },
 });

@@ -1,11 +1,12 @@
 import { EXIT } from './cli/command.ts';
 import { runCli } from './cli/run.ts';
 import { PROCESS_TERMINAL, serve } from './cli/serve.ts';
-import { assertRuntime, keepThreadsSmall } from './runtime.ts';
+import { assertRuntime, keepThreadsSmall, shareWasmWrappers } from './runtime.ts';
 
 try {
   assertRuntime();
   keepThreadsSmall();
+  shareWasmWrappers();
   const args = process.argv.slice(2);
   // A server does not wait for what only other commands need.
   const commands = args[0] === serve.name ? [serve] : (await import('./cli/commands.ts')).commands;

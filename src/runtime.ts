@@ -27,3 +27,14 @@ export function keepThreadsSmall(): void {
   setFlagsFromString('--min-semi-space-size=1');
   setFlagsFromString('--max-semi-space-size=8');
 }
+
+/** V8's option that leaves a call from WebAssembly to JavaScript to the code that all such calls share. */
+export const SHARED_WASM_WRAPPERS = '--wasm-wrapper-tiering-budget=2147483647';
+
+/**
+ * Keeps V8 from compiling code of its own for calls from WebAssembly to JavaScript that are made often, for any module that is loaded from here on. What it
+ * compiles belongs to all threads of the process, and freeing it while another thread compiles has ended processes (ADR 0032).
+ */
+export function shareWasmWrappers(): void {
+  setFlagsFromString(SHARED_WASM_WRAPPERS);
+}

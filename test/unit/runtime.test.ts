@@ -1,4 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempDisposableSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { assertRuntime, keepThreadsSmall } from '../../src/runtime.ts';
@@ -22,6 +26,27 @@ async function youngBytesOfThread(): Promise<number> {
   return most;
 }
 
+/** A WebAssembly module that imports `m.f` and exports `g`, which calls it: magic and version, then types, imports, functions, exports and code. */
+const CALLS_JAVASCRIPT =
+  '0061736d01000000 010401600000 020701016d01660000 03020100 07050101670001 0a0601040010000b';
+
+/** What V8 compiled for calls from WebAssembly to JavaScript while one was made ten thousand times, after `first` ran. */
+function wrappersCompiled(first: string): string[] {
+  using folder = mkdtempDisposableSync(path.join(tmpdir(), 'pdp-v8-'));
+  const log = path.join(folder.path, 'v8.log');
+  const code = `
+    import * as runtime from ${JSON.stringify(new URL('../../src/runtime.ts', import.meta.url).href)};
+    ${first}
+    const module = new WebAssembly.Module(Buffer.from(${JSON.stringify(CALLS_JAVASCRIPT.replaceAll(' ', ''))}, 'hex'));
+    const { exports } = new WebAssembly.Instance(module, { m: { f: () => undefined } });
+    for (let i = 0; i < 10_000; i++) exports.g();`;
+  const flags = ['--log-code', '--no-logfile-per-isolate', `--logfile=${log}`, '--input-type=module'];
+  execFileSync(process.execPath, [...flags, '--eval', code]);
+  return readFileSync(log, 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(',wasm-to-js'));
+}
+
 describe('the runtime', () => {
   test('is refused where it is older than what the code needs', () => {
     expect(() => assertRuntime('22.19.0')).toThrow('cedar-pdp needs Node.js 24.12 or newer');
@@ -36,5 +61,10 @@ describe('the runtime', () => {
     const after = await youngBytesOfThread();
     expect(before).toBeGreaterThan(20 * MIB);
     expect(after).toBeLessThanOrEqual(20 * MIB);
+  });
+
+  test('compiles no code for calls from WebAssembly that all threads would share', () => {
+    expect(wrappersCompiled('')).not.toEqual([]);
+    expect(wrappersCompiled('runtime.shareWasmWrappers();')).toEqual([]);
   });
 });
