@@ -19,7 +19,7 @@ it('verification ends with a verdict whatever is in any file of a log, and never
       async (path, garbage, cut) => {
         const before = readFileSync(path);
         writeFileSync(path, Buffer.concat([before.subarray(0, cut % before.length), garbage]));
-        const same = readFileSync(path).equals(before);
+        const same = contentOf(path, readFileSync(path)).equals(contentOf(path, before));
         const { integrity } = await verifyLog(dir);
         writeFileSync(path, before);
         expect({ path, integrity: integrity === 'ok' }).toEqual({
@@ -31,6 +31,11 @@ it('verification ends with a verdict whatever is in any file of a log, and never
     { numRuns: 80 },
   );
 });
+
+/** What a file says: a key with or without the end of its line is the same key. */
+function contentOf(path: string, bytes: Buffer): Buffer {
+  return path.endsWith('.vkey') ? Buffer.from(bytes.toString('latin1').trimEnd(), 'latin1') : bytes;
+}
 
 /** What a crash may leave: half a note at the end of the checkpoints that are kept. */
 function isTornTail(path: string): boolean {
