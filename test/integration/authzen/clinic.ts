@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -87,13 +87,15 @@ async function exampleConfig(address: string, folder: string): Promise<Record<st
     readonly http: object;
     readonly authzen: object;
   };
+  // A file that was checked out a day ago says nothing that is still known.
+  for (const { file } of config.pips) await copyFile(join(APP_FOLDER, file), join(folder, file));
   const billing = { allow: [BILLING_ID], resources: ['Appointment'] };
   return {
     authzen: config.authzen,
     http: { ...config.http, address },
     check: { ...config.check, callers: [...config.check.callers, billing] },
     issuers: config.issuers.map((one) => ({ ...one, jwks: { file: join(folder, 'idp.jwks.json') } })),
-    pips: config.pips.map((pip) => ({ ...pip, file: join(APP_FOLDER, pip.file) })),
+    pips: config.pips.map((pip) => ({ ...pip, file: join(folder, pip.file) })),
     policies: { sets: [join(dirname(APP_FOLDER), '../policies/clinic')] },
     decision: { timeout_ms: 5000 },
   };
