@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import type { ReachRow } from './reach.ts';
-import type { Percentiles, ScenarioResult, Timing } from './scenario.ts';
+import { type Percentiles, type ScenarioResult, type Timing, UNDER_WAY } from './scenario.ts';
+import { NEW_UNDER_WAY } from './scenarios.ts';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { canPin } from './process.ts';
@@ -133,7 +134,7 @@ export function methodOf(timings: readonly Timing[]): string {
         `${rounds} × ${saturationMs} ms and ${rounds} × ${latencyMs} ms`,
     )
     .join('; the less important scenarios ');
-  return `throughput: closed loop, 64 calls under way on 4 connections; latency: open loop at a constant rate, measured from the moment each call was due (no coordinated omission); medians of ${each}`;
+  return `throughput: closed loop, ${UNDER_WAY} calls under way on 4 connections, ${NEW_UNDER_WAY} where each is a new decision; latency: open loop at a constant rate, measured from the moment each call was due (no coordinated omission); medians of ${each}`;
 }
 
 function reachRows(rows: readonly ReachRow[]): string {

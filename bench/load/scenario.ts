@@ -20,6 +20,8 @@ export interface Scenario {
   readonly important: boolean;
   /** What the PDP's answers have to be. */
   readonly expect: 'allow' | 'deny';
+  /** Calls under way at saturation; absent: `UNDER_WAY`. */
+  readonly underWay?: number | undefined;
   /** Requests for a server; each call of the result goes on where the last one stopped. */
   readonly requestsFor: (server: ServerName) => RequestAt;
 }
@@ -74,7 +76,8 @@ export interface ScenarioResult {
 }
 
 const CONNECTIONS = 4;
-const CONCURRENCY = 64;
+/** Calls under way at saturation. */
+export const UNDER_WAY = 64;
 
 /** Who takes part in a comparison. */
 export interface Contender {
@@ -98,6 +101,8 @@ export interface ComparisonOptions {
   readonly title: string;
   readonly timing: Timing;
   readonly progress: (text: string) => void;
+  /** Calls under way at saturation; absent: `UNDER_WAY`. */
+  readonly underWay?: number | undefined;
   /** Whose half of saturation is the rate of the latency runs; absent: the slowest one's. */
   readonly pacedBy?: string;
   /** Told when the latency runs begin and have ended. */
@@ -119,12 +124,12 @@ export async function compare(
   contenders: readonly Contender[],
   options: ComparisonOptions,
 ): Promise<Comparison> {
-  const { title, timing, progress, pacedBy, around } = options;
+  const { title, timing, progress, underWay = UNDER_WAY, pacedBy, around } = options;
   const targets = await Promise.all(contenders.map(target));
   try {
     for (const each of targets) {
       progress(`${title}: warming up ${each.name}`);
-      await closedLoop({ ...runOptions(each, timing), measureMs: timing.warmUpMs }, CONCURRENCY);
+      await closedLoop({ ...runOptions(each, timing), measureMs: timing.warmUpMs }, underWay);
     }
     await saturate(targets, options);
     const paced = targets.filter(({ name }) => pacedBy === undefined || name === pacedBy);
@@ -143,12 +148,12 @@ export async function compare(
 
 async function saturate(
   targets: readonly Target[],
-  { title, timing, progress }: ComparisonOptions,
+  { title, timing, progress, underWay = UNDER_WAY }: ComparisonOptions,
 ): Promise<void> {
   for (let round = 1; round <= timing.rounds; round++) {
     for (const each of targets) {
       const before = each.server.cpuMs();
-      const outcome = await closedLoop(runOptions(each, timing), CONCURRENCY);
+      const outcome = await closedLoop(runOptions(each, timing), underWay);
       each.saturation.push(outcome);
       each.cpuUs.push(((each.server.cpuMs() - before) * 1000) / outcome.sent);
       progress(
@@ -180,7 +185,7 @@ export async function runScenario(
   timing: Timing,
   progress: (text: string) => void,
 ): Promise<ScenarioResult> {
-  const { name, description, expect } = scenario;
+  const { name, description, expect, underWay } = scenario;
   const requestAt = scenario.requestsFor('pdp');
   const answer = await answerOf(pdp.port, requestAt(0), expect);
   await using noop = await startNoop(answer);
@@ -195,6 +200,7 @@ export async function runScenario(
       title: name,
       timing,
       progress,
+      underWay,
       pacedBy: 'pdp',
       around: async () => void pages.push(await pdp.metrics()),
     },

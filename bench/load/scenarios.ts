@@ -29,6 +29,9 @@ export function population(quick: boolean): { readonly users: string[]; readonly
   return { users: ['alice', ...cold, ...crowd], devices };
 }
 
+/** Calls under way where each is a decision of a millisecond: with 64 the last would wait for as long as a check may take (`decision.timeout_ms`). */
+export const NEW_UNDER_WAY = 16;
+
 /** Makes a scenario's requests only when it runs. */
 type Build = (maker: RequestMaker, quick: boolean) => Scenario['requestsFor'];
 
@@ -36,6 +39,7 @@ interface Entry extends Served {
   readonly description: string;
   readonly important?: boolean;
   readonly expect?: 'deny';
+  readonly underWay?: number;
   readonly build: Build;
 }
 
@@ -63,10 +67,11 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
     important: true,
     build: (maker) => cycling([maker.meshCall()]),
   },
-  cold: { description: `${COLD}.`, important: true, build: cold },
+  cold: { description: `${COLD}.`, important: true, underWay: NEW_UNDER_WAY, build: cold },
   warm: {
     description:
       'The same user, workload and device ask for a path never asked for before: known token, new decision.',
+    underWay: NEW_UNDER_WAY,
     build: (maker) => {
       const token = maker.token('alice');
       return counting((n) => maker.report('alice', { token, path: `/api/reports/n${n}` }));
@@ -83,9 +88,19 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
     expect: 'deny',
     build: (maker) => cycling(malformed(maker)),
   },
-  'policies-10': { description: `${COLD}. 10 policies.`, policies: 10, build: cold },
-  'policies-1000': { description: `${COLD}. 1 000 policies.`, policies: 1000, build: cold },
-  'policies-10000': { description: `${COLD}. 10 000 policies.`, policies: 10_000, build: cold },
+  'policies-10': { description: `${COLD}. 10 policies.`, policies: 10, underWay: NEW_UNDER_WAY, build: cold },
+  'policies-1000': {
+    description: `${COLD}. 1 000 policies.`,
+    policies: 1000,
+    underWay: NEW_UNDER_WAY,
+    build: cold,
+  },
+  'policies-10000': {
+    description: `${COLD}. 10 000 policies.`,
+    policies: 10_000,
+    underWay: NEW_UNDER_WAY,
+    build: cold,
+  },
   'audit-async': {
     description: 'As hot; an answer waits for nothing.',
     durability: 'async',
@@ -115,13 +130,14 @@ export function planned(names: readonly string[], maker: RequestMaker, quick: bo
   return names.map((name) => {
     const entry = ENTRIES[name];
     if (entry === undefined) throw new Error(`no scenario '${name}': there are ${SCENARIOS.join(', ')}`);
-    const { description, build, policies, durability, important = false, expect = 'allow' } = entry;
+    const { description, build, policies, durability, important = false, expect = 'allow', underWay } = entry;
     let made: Scenario['requestsFor'] | undefined;
     return {
       name,
       description,
       important,
       expect,
+      underWay,
       served: { ...(policies && { policies }), ...(durability && { durability }) },
       requestsFor: (server) => (made ??= build(maker, quick))(server),
     };
