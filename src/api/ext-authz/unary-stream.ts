@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { status } from '@grpc/grpc-js';
 import type { Connection } from '../caller.ts';
 import type { Waiting } from './waiting-calls.ts';
+import { SameTrailers } from './same-trailers.ts';
 import { HEAD_BYTES, type MessageProblem, MessageReader } from './message-reader.ts';
 
 const CONTENT_TYPE = 'application/grpc+proto';
@@ -13,7 +14,7 @@ const HEADERS: readonly string[] = Object.entries({
   'grpc-encoding': 'identity',
 }).flat();
 const WITH_TRAILERS = { waitForTrailers: true } as const;
-const OK = { 'grpc-status': status.OK, 'grpc-message': 'OK' } as const;
+const OK = new SameTrailers({ 'grpc-status': status.OK, 'grpc-message': 'OK' });
 
 /** A call on a stream of its own, whose message may still be on its way. */
 export class UnaryStream implements Waiting<UnaryStream> {
@@ -70,8 +71,7 @@ export class UnaryStream implements Waiting<UnaryStream> {
     frame.writeUInt32BE(message.length, 1);
     message.copy(frame, HEAD_BYTES);
     this.stream.respond(HEADERS, WITH_TRAILERS);
-    this.stream.once('wantTrailers', sendTrailers);
-    this.stream.end(frame);
+    OK.end(this.stream, frame);
   }
 
   /** Ends the call with a status and without a message. What still comes is not read. */
@@ -92,10 +92,6 @@ export class UnaryStream implements Waiting<UnaryStream> {
   get #isClosed(): boolean {
     return this.stream.closed || this.stream.destroyed;
   }
-}
-
-function sendTrailers(this: ServerHttp2Stream): void {
-  this.sendTrailers(OK);
 }
 
 /** The status that grpc-js ends a call of `path` with for a problem with its message, and its words. */
