@@ -70,7 +70,8 @@ export class UnaryStream implements Waiting<UnaryStream> {
     frame[0] = 0;
     frame.writeUInt32BE(message.length, 1);
     message.copy(frame, HEAD_BYTES);
-    this.stream.respond(HEADERS, WITH_TRAILERS);
+    // Of its own: Node.js adds the date to the very list.
+    this.stream.respond([...HEADERS], WITH_TRAILERS);
     OK.end(this.stream, frame);
   }
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import http2 from 'node:http2';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -123,6 +123,27 @@ const end =
 const bytewise = [...frame('hello')].map((byte) => Buffer.from([byte]));
 
 describe('what a client sees of a call', () => {
+  test('has the date of that answer, as grpc-js sends it', async () => {
+    const { url } = await serve('streams');
+    const session = http2.connect(url);
+    onTestFinished(() => session.destroy());
+    for (let n = 0; n < 3; n++) {
+      const asked = Date.now();
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': PATH,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+      });
+      stream.end(frame('hello'));
+      const [{ date = '' }] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+      // Whole seconds, of a clock that Node.js reads now and then.
+      expect(Date.parse(date)).toBeGreaterThan(asked - 2000);
+      await once(stream.resume(), 'close');
+      if (n < 2) await delay(1500);
+    }
+  });
+
   test.each<[string, Call]>([
     ['whose message is whole', {}],
     ['with an empty message', { act: end(frame('')) }],
