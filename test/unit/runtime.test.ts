@@ -4,7 +4,7 @@ import { mkdtempDisposableSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { assertRuntime, keepThreadsSmall } from '../../src/runtime.ts';
 
 const MIB = 1024 * 1024;
@@ -66,5 +66,18 @@ describe('the runtime', () => {
   test('compiles no code for calls from WebAssembly that all threads would share', () => {
     expect(wrappersCompiled('')).not.toEqual([]);
     expect(wrappersCompiled('runtime.shareWasmWrappers();')).toEqual([]);
+  });
+
+  test('is set up before a command begins', async () => {
+    const done: string[] = [];
+    const note = (what: string) => () => void done.push(what);
+    vi.doMock('../../src/runtime.ts', () => ({
+      assertRuntime: note('assertRuntime'),
+      keepThreadsSmall: note('keepThreadsSmall'),
+      shareWasmWrappers: note('shareWasmWrappers'),
+    }));
+    vi.doMock('../../src/cli/run.ts', () => ({ runCli: note('runCli') }));
+    await import('../../src/main.ts');
+    expect(done).toEqual(['assertRuntime', 'keepThreadsSmall', 'shareWasmWrappers', 'runCli']);
   });
 });
