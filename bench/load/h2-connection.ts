@@ -78,6 +78,8 @@ const RING = 1 << 16;
 const WINDOW = 0x7fffffff - 65_535;
 /** Calls sent after which the list of those that wait is shortened. */
 const TIDY = 1024;
+/** In place of when a call was due: nobody waits for it any more. */
+const FORGOTTEN = Number.NEGATIVE_INFINITY;
 
 /**
  * One HTTP/2 connection that does nothing but unary calls, so that the generator costs a few microseconds a call and not more
@@ -86,7 +88,7 @@ const TIDY = 1024;
 export class H2Connection implements Disposable {
   readonly #socket: Socket;
   readonly #readCode: ReadCode;
-  readonly #dueAt = new Float64Array(RING);
+  readonly #dueAt = new Float64Array(RING).fill(Number.NaN);
   readonly #code = new Int8Array(RING);
   #onAnswer: OnAnswer = () => undefined;
   #stream = 1;
@@ -143,6 +145,22 @@ export class H2Connection implements Disposable {
     if (this.#out.length === 0) return;
     this.#socket.write(this.#out.length === 1 ? (this.#out[0] ?? '') : Buffer.concat(this.#out));
     this.#out = [];
+  }
+
+  /** When the calls were due that have no answer yet. Nobody is told of these any more. */
+  forget(): number[] {
+    const due = this.#waiting
+      .splice(0)
+      .slice(this.#gone)
+      .map(([, dueAt]) => dueAt);
+    this.#gone = 0;
+    for (const [slot, dueAt] of this.#dueAt.entries()) {
+      if (Number.isNaN(dueAt) || dueAt === FORGOTTEN) continue;
+      due.push(dueAt);
+      this.#dueAt[slot] = FORGOTTEN;
+    }
+    this.inFlight = 0;
+    return due;
   }
 
   [Symbol.dispose](): void {
@@ -218,8 +236,9 @@ export class H2Connection implements Disposable {
     // A call that is ended early is reset as well.
     if (Number.isNaN(dueAt)) return;
     this.#dueAt[slot] = Number.NaN;
-    this.inFlight -= 1;
     this.#open -= 1;
+    if (dueAt === FORGOTTEN) return;
+    this.inFlight -= 1;
     this.#onAnswer(dueAt, this.#code[slot] ?? -1);
   }
 

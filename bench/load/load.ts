@@ -5,7 +5,7 @@ export type RequestAt = (n: number) => RequestFrames;
 
 /** How the answers of one run came out. */
 export interface Outcome {
-  /** Latencies in microseconds, sorted. */
+  /** Latencies in microseconds, sorted; of a call without an answer, how long it was waited for. */
   readonly latencies: Float64Array;
   /** Answers in the measured time. */
   readonly answers: number;
@@ -50,11 +50,25 @@ class Tally {
 
   /** Counts by the time that `dueAt` or, for throughput, the answer falls into. */
   add(dueAt: number, code: number, now: number): void {
-    if (now >= this.#from && now < this.#to) this.answers += 1;
+    if (code >= 0 && now >= this.#from && now < this.#to) this.answers += 1;
     if (code === 0) this.allowed += 1;
     else if (code > 0) this.denied += 1;
     else this.failed += 1;
-    if (code >= 0 && dueAt >= this.#from && dueAt < this.#to) this.#latencies.push((now - dueAt) * 1000);
+    if (code >= 0) this.#charge(dueAt, now);
+  }
+
+  /** Counts the calls that had no answer until `now`: they failed, and took at least as long. */
+  unanswered(connections: readonly H2Connection[], now: number): void {
+    for (const connection of connections) {
+      for (const dueAt of connection.forget()) {
+        this.failed += 1;
+        this.#charge(dueAt, now);
+      }
+    }
+  }
+
+  #charge(dueAt: number, now: number): void {
+    if (dueAt >= this.#from && dueAt < this.#to) this.#latencies.push((now - dueAt) * 1000);
   }
 
   outcome(sent: number, generatorBusy: number): Outcome {
@@ -90,6 +104,7 @@ export async function closedLoop(options: RunOptions, concurrency: number): Prom
   for (let i = 0; i < concurrency; i++) next(connectionAt(connections, i));
   for (const connection of connections) connection.flush();
   await drained(connections, end);
+  tally.unanswered(connections, performance.now());
   return tally.outcome(sent, busySince(cpu, start));
 }
 
@@ -125,6 +140,7 @@ export async function openLoop(options: RunOptions, rate: number): Promise<Outco
     };
     turn();
   });
+  tally.unanswered(connections, performance.now());
   return tally.outcome(sent, busySince(cpu, start));
 }
 

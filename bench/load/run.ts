@@ -19,7 +19,7 @@ import { writeFormatted } from './write.ts';
 
 const BENCH = fileURLToPath(new URL('..', import.meta.url));
 const FULL: Timing = { rounds: 3, saturationMs: 2000, latencyMs: 2500, warmUpMs: 2000 };
-const SHORT: Timing = { rounds: 2, saturationMs: 1500, latencyMs: 2000, warmUpMs: 1500 };
+const SHORT: Timing = { rounds: 3, saturationMs: 1200, latencyMs: 1600, warmUpMs: 1500 };
 const QUICK: Timing = { rounds: 1, saturationMs: 800, latencyMs: 1000, warmUpMs: 600 };
 const STARTS = 3;
 

@@ -171,6 +171,7 @@ async function keepSteady(
   for (let round = 1; round <= timing.rounds; round++) {
     for (const each of targets) {
       const outcome = await openLoop({ ...runOptions(each, timing), measureMs: timing.latencyMs }, rate);
+      if (outcome.latencies.length === 0) throw new Error(`${title}: no call to ${each.name} was measured`);
       each.steady.push(outcome);
       const p99 = Math.round(percentile(outcome.latencies, 0.99));
       progress(`${title}: ${rate}/s ${round}/${timing.rounds} ${each.name} p99 ${p99} us`);
@@ -308,8 +309,9 @@ export function percentile(sorted: Float64Array, p: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * p) - 1)] ?? 0;
 }
 
-/** The middle value; the lower one of two. */
+/** The middle value; of an even number of values the mean of the middle two. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.ceil(sorted.length / 2) - 1] ?? 0;
+  const [below = 0, above = below] = [sorted[(sorted.length - 1) >>> 1], sorted[sorted.length >>> 1]];
+  return (below + above) / 2;
 }

@@ -22,10 +22,14 @@ const READY_MS = 60_000;
 /** Those of `bin/pdp`. */
 const FLAGS = readFileSync(join(ROOT, 'bin/pdp'), 'utf8').match(/(?<= )--[\w-]+(?:=\d+)?(?= )/g) ?? [];
 
-/** Starts the no-op server with its answer. */
+/** Starts the no-op server with its answer, and the flags that the PDP has. */
 export async function startNoop(answer: Buffer): Promise<ServerProcess> {
   const script = fileURLToPath(new URL('noop-server.ts', import.meta.url));
-  const child = spawnPinned(process.execPath, [script, '0', answer.toString('hex')], ['pipe', 'inherit']);
+  const child = spawnPinned(
+    process.execPath,
+    [...FLAGS, script, '0', answer.toString('hex')],
+    ['pipe', 'inherit'],
+  );
   for await (const line of createInterface({ input: child.stdout ?? process.stdin })) {
     const port = /^listening on (\d+)$/.exec(line)?.[1];
     if (port !== undefined) return serverProcess(child, Number(port));

@@ -34,6 +34,7 @@ export function overloadCode(data: Buffer): number | undefined {
 }
 
 const DRAIN_MS = 10_000;
+const NO_ANSWER = -1;
 
 class Windows {
   readonly #ms: number;
@@ -110,6 +111,8 @@ export async function runPhases(
   const until = performance.now() + DRAIN_MS;
   while (connections.some(({ inFlight }) => inFlight > 0) && performance.now() < until)
     await new Promise((resolve) => setTimeout(resolve, 5));
+  for (const connection of connections)
+    for (const due of connection.forget()) windows.answered(due, NO_ANSWER, performance.now());
   return windows.done();
 }
 

@@ -76,6 +76,27 @@ describe('the load generator', () => {
     ).toMatchObject({ sent: 3, failed: 3, allowed: 0 });
   });
 
+  it.each([
+    ['closed', (connection: H2Connection) => closedLoop(run(connection), 10)],
+    ['open', (connection: H2Connection) => openLoop(run(connection), 200)],
+  ] as const)(
+    'counts calls that are never answered as failed, and as slow, in the %s loop',
+    async (_kind, loop) => {
+      let count = 0;
+      const connection = await grpcServer((_request, answer) => {
+        count += 1;
+        if (count % 10 !== 0) answer(ALLOWED);
+      });
+      const { failed, allowed, sent, latencies } = await loop(connection);
+      expect(failed).toBeGreaterThan(0);
+      expect(failed).toBe(Math.floor(sent / 10));
+      expect(allowed + failed).toBe(sent);
+      expect(latencies.at(-1)).toBeGreaterThan(1_000_000);
+      // Whoever measures next is not told of them.
+      expect(connection.inFlight).toBe(0);
+    },
+  );
+
   it('gets more through than fits into one flow-control window', async () => {
     const large = requestFrames(PATH, Buffer.alloc(16_000));
     const connection = await grpcServer((_request, answer) => answer(ALLOWED));
@@ -113,6 +134,6 @@ describe('the summary of a run', () => {
   });
 
   it('takes the middle round', () => {
-    expect([median([3, 1, 2]), median([4, 1]), median([])]).toEqual([2, 1, 0]);
+    expect([median([3, 1, 2]), median([4, 1]), median([7]), median([])]).toEqual([2, 2.5, 7, 0]);
   });
 });
