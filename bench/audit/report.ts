@@ -51,7 +51,7 @@ ${memoised ? `With memory: ${count(memoised.cedar)} evaluated, ${count(memoised.
 }
 
 function replayRow({ jobs, memo, warm, seconds, records }: ReplayFigures): string {
-  const name = warm ? 'replay, each question known' : memo ? 'replay' : 'replay, each question evaluated';
+  const name = warm ? 'replay, each question known' : memo ? 'replay' : 'replay without memory';
   return `| ${name} | ${jobs} | ${seconds.toFixed(1)} | ${rate(records, seconds)} | ${rate(records / jobs, seconds)} |`;
 }
 

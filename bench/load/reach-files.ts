@@ -1,7 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import type { Figures } from './reach.ts';
+import type { Figures, OtherFigure } from './reach.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 const Reload = z.object({ commit: z.string(), figures: z.array(z.object({ ratio: z.number() })) });
 const Audit = z.object({
@@ -9,6 +13,7 @@ const Audit = z.object({
   replays: z.array(
     z.object({
       records: z.number(),
+      cedar: z.number(),
       seconds: z.number(),
       jobs: z.number(),
       memo: z.boolean(),
@@ -18,7 +23,7 @@ const Audit = z.object({
 });
 const Overload = z.object({
   commit: z.string(),
-  quick: z.boolean(),
+  quick: z.literal(false),
   figures: z.array(z.object({ scenario: z.string(), ratio: z.number() })),
 });
 const Soak = z.object({ commit: z.string(), requests: z.number(), growth: z.number() });
@@ -27,7 +32,15 @@ const Peers = z.object({
   ratios: z.record(z.string(), z.record(z.string(), z.number())),
 });
 
-/** What the other benches wrote into `folder`; what is not there, or from an older form, is absent. */
+/** What is measured: all else may change without a figure becoming another. */
+const SERVED = ['src', 'bin/pdp', 'package-lock.json'];
+
+/** Whether other code is served now than at `commit`, or nobody can say, for it is not one. */
+function servesOther(commit: string): boolean {
+  return spawnSync('git', ['diff', '--quiet', commit, '--', ...SERVED], { cwd: ROOT }).status !== 0;
+}
+
+/** What the other benches wrote into `folder`; what is not there, from an older form or from a quick run is absent. */
 export function otherFigures(folder: string): Omit<Figures, 'scenarios' | 'startMs'> {
   const reload = read(join(folder, 'reload.json'), Reload);
   const audit = read(join(folder, 'audit.json'), Audit);
@@ -38,7 +51,8 @@ export function otherFigures(folder: string): Omit<Figures, 'scenarios' | 'start
     of(overload?.commit, overload?.figures.find(({ scenario }) => scenario === name)?.ratio);
   const replay = (memo: boolean, warm: boolean) => {
     const run = audit?.replays.find((each) => each.memo === memo && each.warm === warm);
-    return of(audit?.commit, run && run.records / run.seconds / run.jobs);
+    // Without memory most records still are answers that were reused, and these are not evaluated.
+    return of(audit?.commit, run && (memo ? run.records : run.cedar) / run.seconds / run.jobs);
   };
   return {
     reload: of(reload?.commit, reload?.figures[0]?.ratio),
@@ -47,12 +61,16 @@ export function otherFigures(folder: string): Omit<Figures, 'scenarios' | 'start
     peers: (scenario, peer) => of(peers?.commit, peers?.ratios[scenario]?.[peer]),
     overload: overloaded('warm'),
     overloadHot: overloaded('hot'),
-    memory: soak && { value: soak.growth, commit: soak.commit, requests: soak.requests },
+    memory: soak && figureOf(soak.commit, soak.growth, { requests: soak.requests }),
   };
 }
 
-function of(commit: string | undefined, value: number | undefined) {
-  return commit === undefined || value === undefined ? undefined : { commit, value };
+function of(commit: string | undefined, value: number | undefined): OtherFigure | undefined {
+  return commit === undefined || value === undefined ? undefined : figureOf(commit, value, {});
+}
+
+function figureOf<T>(commit: string, value: number, more: T): OtherFigure & T {
+  return { commit, value, ...(servesOther(commit) && { older: true }), ...more };
 }
 
 function read<T>(path: string, form: z.ZodType<T>): T | undefined {

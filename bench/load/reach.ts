@@ -4,6 +4,8 @@ import type { ScenarioResult } from './scenario.ts';
 export interface OtherFigure {
   readonly value: number;
   readonly commit: string;
+  /** What is served has changed since that commit, or nobody can say. */
+  readonly older?: boolean;
 }
 
 /** All that the table is made of; what is absent was not measured. */
@@ -15,7 +17,7 @@ export interface Figures {
   readonly peers?: (scenario: string, peer: string) => OtherFigure | undefined;
   /** p99 with a reload over p99 before it, a core to spare for the compiling thread. */
   readonly reload?: OtherFigure | undefined;
-  /** p99 of accepted calls at twice the saturation rate over that at half of it: each call a new decision, or the same again and again. */
+  /** p99 of accepted calls at twice the saturation rate over the smallest at half of it: each call a new decision, or the same again and again. */
   readonly overload?: OtherFigure | undefined;
   readonly overloadHot?: OtherFigure | undefined;
   /** Largest resident memory of the last third of a soak over that of the middle third. */
@@ -66,7 +68,7 @@ export function reachTable(figures: Figures): ReachRow[] {
     ...overloadRows(figures),
     memoryRow(figures.memory),
     other(
-      'replay, uncached, records/s and core',
+      'replay, uncached, evaluated records/s and core',
       '≥ 5000',
       figures.replay,
       'bench:audit',
@@ -194,8 +196,8 @@ function policiesRow(figures: Figures): ReachRow {
 function memoryRow(memory: Figures['memory']): ReachRow {
   const what = '10 million distinct requests do not grow memory';
   if (memory === undefined) return row(what, 'flat', undefined, false, 'npm run bench:soak');
-  const { value, commit, requests } = memory;
-  const figure = `${value.toFixed(2)} × after ${requests.toLocaleString('en-US')} requests (${commit})`;
+  const { value, requests } = memory;
+  const figure = `${value.toFixed(2)} × after ${requests.toLocaleString('en-US')} requests (${source('bench:soak', memory)})`;
   if (requests < SOAK_REQUESTS)
     return { what, reach: `≤ ${FLAT} ×`, figure: `${figure}: too few to say`, verdict: 'not measured' };
   return row(what, `≤ ${FLAT} ×`, figure, value <= FLAT);
@@ -210,8 +212,12 @@ function other(
   digits = 2,
 ): ReachRow {
   const unit = digits === 0 ? '' : ' ×';
-  const text = figure && `${figure.value.toFixed(digits)}${unit} (${script}, ${figure.commit})`;
+  const text = figure && `${figure.value.toFixed(digits)}${unit} (${source(script, figure)})`;
   return row(what, reach, text, figure !== undefined && reached(figure.value), `npm run ${script}`);
+}
+
+function source(script: string, { commit, older }: OtherFigure): string {
+  return `${script}, ${commit}${older === true ? ', which served other code' : ''}`;
 }
 
 function row(

@@ -36,8 +36,21 @@ export function phaseFigures(name: string, windows: readonly Window[], seconds: 
 }
 
 /**
- * Seconds from the start of `windows`, which follow an overload, after which no call was shed any more and every window's p50 was at most `p99`
- * (microseconds). Infinite where it never was so.
+ * Microseconds: the smallest p99 of phases at half of saturation. Whoever sheds there already, or is slow there, does not make the overload look
+ * better by it.
+ */
+export function normalP99(phases: readonly PhaseFigures[]): number {
+  return Math.min(...phases.filter(({ accepted }) => accepted > 0).map(({ p99 }) => p99));
+}
+
+/** p99 of the accepted calls of a phase over `normal` microseconds; infinite where none was accepted. */
+export function overNormal(during: PhaseFigures | undefined, normal: number): number {
+  return during !== undefined && during.accepted > 0 ? during.p99 / normal : Number.POSITIVE_INFINITY;
+}
+
+/**
+ * Seconds from the start of `windows`, which follow an overload, after which no call was shed any more and no window's p50 was above `p99`
+ * (microseconds; a window has too few calls for a p99 of its own). Infinite where it never was so.
  */
 export function recoverySeconds(windows: readonly Window[], windowMs: number, p99: number): number {
   const last = windows.findLastIndex(

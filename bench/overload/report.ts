@@ -20,9 +20,9 @@ export interface OverloadResult {
   readonly windows: readonly Window[];
   /** Resident bytes, once in each window. */
   readonly resident: readonly number[];
-  /** p99 of the accepted calls in the overload over that before it. */
+  /** p99 of the accepted calls in the overload over the smaller of those at half of saturation, with shedding and without. */
   readonly ratio: number;
-  /** Seconds after the overload until no call was shed and latency was as before. */
+  /** Seconds after the overload until no call was shed and the median of each window was below the normal p99. */
   readonly recovery: number;
 }
 
@@ -81,8 +81,8 @@ function verdicts({ ratio, recovery, resident, phases, windows }: OverloadResult
   const [before = 0, during = 0] = memoryOf(resident, windows, phases);
   const recovered = Number.isFinite(recovery) ? `${recovery.toFixed(1)} s` : 'not in the time measured';
   return [
-    `| p99 of accepted calls over that before | **${ratio.toFixed(2)} ×** (reach: at most ${REACH}): ${reached(ratio <= REACH)} |`,
-    `| until nothing is shed and latency is as before | **${recovered}** (reach: at most ${RECOVERY_S} s): ${reached(recovery <= RECOVERY_S)} |`,
+    `| p99 of accepted calls over the smaller p99 before, with shedding and without | **${Number.isFinite(ratio) ? `${ratio.toFixed(2)} ×` : 'none was accepted'}** (reach: at most ${REACH}): ${reached(ratio <= REACH)} |`,
+    `| until nothing is shed and the median of a tenth of a second is below that p99 | **${recovered}** (reach: at most ${RECOVERY_S} s): ${reached(recovery <= RECOVERY_S)} |`,
     `| largest resident memory | ${Math.round(before / MIB)} MiB before, ${Math.round(during / MIB)} MiB in the overload |`,
   ];
 }

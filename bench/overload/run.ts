@@ -15,7 +15,7 @@ import { percentile } from '../load/scenario.ts';
 import { type Planned, planned, population } from '../load/scenarios.ts';
 import { type PdpProcess, startPdp } from '../load/servers.ts';
 import { writeFormatted } from '../load/write.ts';
-import { phaseFigures, recoverySeconds } from './figures.ts';
+import { normalP99, overNormal, phaseFigures, recoverySeconds } from './figures.ts';
 import { type Phase, overloadCode, runPhases } from './phases.ts';
 import { type OverloadReport, type OverloadResult, overloadHtml, overloadMarkdown } from './report.ts';
 
@@ -129,9 +129,8 @@ async function overload(serving: Serving): Promise<OverloadResult> {
   return against(serving, shedding, async (connected) => {
     const { parts, windows, resident } = await watch(connected, phasesAt(saturation, OVERLOAD_MS));
     const phases = parts.map(({ figures }) => figures);
-    const [before, during] = phases;
-    const p99 = before?.p99 ?? 0;
-    const ratio = (during?.p99 ?? 0) / p99;
+    const p99 = normalP99([...phases.slice(0, 1), ...without.slice(0, 1)]);
+    const ratio = overNormal(phases[1], p99);
     progress(`${name}: p99 of accepted calls ${ratio.toFixed(2)} × normal`);
     const recovery = recoverySeconds(parts[2]?.windows ?? [], WINDOW_MS, p99);
     return {

@@ -15,8 +15,8 @@ export interface SoakReport extends Machine {
   /** Why it ended. */
   readonly ended: string;
   readonly samples: readonly Sample[];
-  /** Of resident memory; 0 where there were too few samples. */
-  readonly growth: number;
+  /** Of resident memory; `undefined` where there were too few samples. */
+  readonly growth: number | undefined;
 }
 
 const MIB = 2 ** 20;
@@ -43,8 +43,8 @@ ${rows.join('\n')}
 }
 
 /** What may be said of memory after so many requests. */
-export function verdict(growth: number, requests: number): string {
-  if (growth === 0) return 'Resident memory: too few samples to say.';
+export function verdict(growth: number | undefined, requests: number): string {
+  if (growth === undefined) return 'Resident memory: too few samples to say.';
   const found = `Resident memory: **${growth.toFixed(2)} ×** (reach: at most ${FLAT})`;
   if (requests < SOAK_REQUESTS)
     return `${found}; a shorter run than the ${count(SOAK_REQUESTS)} that the design names.`;

@@ -106,7 +106,7 @@ async function soak(folder: string): Promise<SoakReport> {
     );
   }
   connections.forEach((connection) => connection[Symbol.dispose]());
-  const growth = growthOf(samples.map(({ rss }) => rss)) ?? 0;
+  const growth = growthOf(samples.map(({ rss }) => rss));
   const ended = made() >= wanted ? 'all requests were made' : `${minutes} minutes were over`;
   const freshTokens = Math.ceil(made() / TOKEN_EVERY);
   return { ...machine, rate, wanted, requests: made(), freshTokens, ended, samples, growth };

@@ -217,13 +217,54 @@ describe('the table of numbers to reach', () => {
     writeFileSync(join(folder, 'reload.json'), '{"commit":"a","figures":[{"title":"","ratio":1.5}]}');
     writeFileSync(join(folder, 'peers.json'), '{"commit":"b","ratios":{"mesh":{"cerbos":7}}}');
     const figures = otherFigures(folder);
-    expect(figures.peers?.('mesh', 'cerbos')).toEqual({ commit: 'b', value: 7 });
+    expect(figures.peers?.('mesh', 'cerbos')).toEqual({ commit: 'b', value: 7, older: true });
     expect(figures.peers?.('user', 'cerbos')).toBeUndefined();
     expect(figures).toMatchObject({
       reload: { commit: 'a', value: 1.5 },
       memory: undefined,
       replay: undefined,
     });
+  });
+});
+
+describe('figures of other benches', () => {
+  const found = (files: Readonly<Record<string, object>>) => {
+    const folder = mkdtempSync(join(tmpdir(), 'bench-figures-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    for (const [name, content] of Object.entries(files))
+      writeFileSync(join(folder, name), JSON.stringify(content));
+    return otherFigures(folder);
+  };
+
+  it('count as replayed without memory only what was evaluated', () => {
+    const run = { records: 1000, cedar: 100, seconds: 2, jobs: 1, warm: false };
+    const replays = [
+      { ...run, memo: false },
+      { ...run, memo: true, warm: true },
+    ];
+    expect(found({ 'audit.json': { commit: 'c', replays } })).toMatchObject({
+      replay: { value: 50 },
+      replayMemoised: { value: 500 },
+    });
+  });
+
+  it('are none where the run was quick, or a soak had too few samples', () => {
+    const figures = [{ scenario: 'warm', ratio: 1 }];
+    expect(found({ 'overload.json': { commit: 'c', quick: true, figures } }).overload).toBeUndefined();
+    expect(found({ 'overload.json': { commit: 'c', quick: false, figures } }).overload?.value).toBe(1);
+    expect(found({ 'soak.json': { commit: 'c', requests: 1e7 } }).memory).toBeUndefined();
+  });
+
+  it('say so where other code is served by now', () => {
+    const at = (commit: string) => found({ 'reload.json': { commit, figures: [{ ratio: 1 }] } }).reload;
+    expect(at('4b825dc642cb6eb9a060e54bf8d69288fbee4904')).toMatchObject({ older: true });
+    expect(at('not committed')).toMatchObject({ older: true });
+    const row = (older: boolean) =>
+      reachTable({ scenarios: [], reload: { value: 1, commit: 'c', older } }).find(({ what }) =>
+        what.startsWith('reload'),
+      );
+    expect(row(true)?.figure).toBe('1.00 × (bench:reload, c, which served other code)');
+    expect(row(false)?.figure).toBe('1.00 × (bench:reload, c)');
   });
 });
 
