@@ -168,9 +168,9 @@ class Walker {
   }
 
   #named(name: string, valueStart: number, valueEnd: number, raw: boolean): number {
-    // Canonicalising looks at what such names become when '_' is folded.
+    // Canonicalising looks at what such names become when '_' is folded, and writes all names in small letters.
     if (name.includes('_')) return REFUSE;
-    if (!INCIDENTAL_HEADERS.has(name)) return COPY;
+    if (!INCIDENTAL_HEADERS.has(name)) return name === name.toLowerCase() ? COPY : REFUSE;
     if (name === 'x-request-id' || name === 'traceparent') {
       const member = this.#bytes.toString('latin1', valueStart, valueEnd);
       if (name === 'traceparent') this.#traceparent = (raw ? this.#traceparent : undefined) ?? member;

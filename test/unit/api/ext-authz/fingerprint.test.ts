@@ -69,7 +69,7 @@ describe('the fingerprint of a question', () => {
       { extension: '' },
       { headers: [['x-flag', 'off']] },
       { headers: [] },
-      { headers: [['X-Request-Id', 'r-1'], ...SENT.headers] },
+      { headers: [['x-other-id', 'r-1'], ...SENT.headers] },
       { headers: [...SENT.headers, ['x-flag', 'on']] },
       { headers: [['x-flag', 'on\0accept']] },
     ];
@@ -154,6 +154,7 @@ describe('there is no fingerprint', () => {
     ['where header fields come in both forms', withHttp(message(3, text(1, 'accept')), message(13))],
     ['with a time that is none', nested(message(1, text(1, 'x')))],
     ['with a header name that has an underscore', raw(text(1, 'x_flag'), text(3, 'a'))],
+    ['with a header name that has a capital letter', raw(text(1, 'X-Request-Id'), text(3, 'a'))],
     ['with a header name twice in one field', raw(text(1, 'accept'), text(1, ''))],
     ['with a value twice in one header field', raw(text(1, 'accept'), text(2, 'a'), text(3, 'b'))],
     ['with something else in a header field', raw(text(1, 'accept'), integer(9, 1))],

@@ -261,6 +261,15 @@ test('a request that is longer than is decided on is a recorded deny, not an err
   expect(records[0]?.decision).toMatchObject({ detail: expect.stringContaining('larger than') as string });
 });
 
+test('a request id is recorded, however its name is written', async () => {
+  const { client, records } = await serve();
+  const bytes = checkRequestBytes({ headers: [['x-request-id', 'r-1']] });
+  const capitals = Buffer.from(bytes);
+  capitals.write('X-Request-Id', bytes.indexOf('x-request-id'));
+  for (const each of [bytes, capitals]) await client.check(each);
+  expect(records.map(({ requestId }) => requestId)).toEqual(['r-1', 'r-1']);
+});
+
 test('a request id that does not look like one is not recorded', async () => {
   const { client, records } = await serve();
   await client.check(checkRequestBytes({ headers: [['x-request-id', 'Bearer eyJhbGciOi J9']] }));
