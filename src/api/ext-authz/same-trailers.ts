@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { isKnownNode } from './known-node.ts';
 
 /** What Node.js has in C++ of a stream. */
 interface StreamHandle {
@@ -12,11 +13,13 @@ interface StreamHandle {
  */
 export class SameTrailers {
   readonly #trailers: OutgoingHttpHeaders;
+  readonly #isKnown: boolean;
   /** The trailers as Node.js hands them to its own code: it made them, and gets them again. */
   #list: unknown;
 
-  constructor(trailers: OutgoingHttpHeaders) {
+  constructor(trailers: OutgoingHttpHeaders, version = process.versions.node) {
     this.#trailers = trailers;
+    this.#isKnown = isKnownNode(version);
   }
 
   /** Sends the last bytes of a stream that was begun with `waitForTrailers`, and the trailers. */
@@ -24,17 +27,21 @@ export class SameTrailers {
     stream.once('wantTrailers', () => this.#send(stream));
     stream.end(chunk);
     // It is told now that no more bytes follow, not when these are written. The second time, when Node.js does so, does nothing.
-    if (handleOf(stream)) stream._final(ignore);
+    if (this.#handle(stream)) stream._final(ignore);
   }
 
   /** Called while HTTP/2 frames are made of what was given. */
   #send(stream: ServerHttp2Stream): void {
-    const handle = handleOf(stream);
+    const handle = this.#handle(stream);
     if (!handle) return stream.sendTrailers(this.#trailers);
     if (this.#list === undefined) return this.#sendFirst(stream, handle);
     const code = handle.trailers(this.#list);
     if (code < 0) stream.destroy(new Error(`the trailers could not be sent: nghttp2 error ${code}`));
     else endWith(stream, ENDED);
+  }
+
+  #handle(stream: ServerHttp2Stream): StreamHandle | undefined {
+    return this.#isKnown ? handleOf(stream) : undefined;
   }
 
   #sendFirst(stream: ServerHttp2Stream, handle: StreamHandle): void {

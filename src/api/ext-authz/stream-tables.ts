@@ -1,12 +1,14 @@
 import type { Http2Session } from 'node:http2';
+import { isKnownNode } from './known-node.ts';
 
 /**
  * Has a session that has no streams yet keep them in tables that V8 can collect. Those of Node.js are a `Map` and a `Set`: where elements come and go,
  * V8 replaces their table all the time, and each refers to the next. A full collection promotes the one in use to the old generation; soon dead, it keeps
  * all that follow alive there, and every stream in them, until the next full collection (ADR 0030). False, and nothing done, where Node.js keeps them in
- * another way than it did.
+ * another way than it did, or is not one that we know.
  */
-export function replaceStreamTables(session: Http2Session): boolean {
+export function replaceStreamTables(session: Http2Session, version = process.versions.node): boolean {
+  if (!isKnownNode(version)) return false;
   const key = Object.getOwnPropertySymbols(session).find(({ description }) => description === 'state');
   const state: unknown = key && Reflect.get(session, key);
   if (typeof state !== 'object' || state === null || !('streams' in state) || !('pendingStreams' in state))

@@ -154,6 +154,18 @@ describe('an answer with trailers that are always the same', () => {
     expect(errors).toEqual([]);
   });
 
+  test('is ended by Node.js where that is not one that we know', async () => {
+    const same = new SameTrailers(TRAILERS, '26.1.0');
+    expect(await writesOf((stream, message) => same.end(stream, message))).not.toContainEqual([
+      HEADERS,
+      DATA,
+      HEADERS,
+    ]);
+    const { port } = await serving((stream, message) => same.end(stream, message));
+    const client = await connected(port);
+    for (let i = 0; i < 3; i++) expect(await call(client)).toEqual(WHOLE);
+  });
+
   test('is ended by Node.js where its streams are not as they were', async () => {
     vi.resetModules();
     const symbols = vi.spyOn(Object, 'getOwnPropertySymbols').mockReturnValue([]);

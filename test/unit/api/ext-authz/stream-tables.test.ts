@@ -90,6 +90,14 @@ describe('a session whose tables of streams were replaced', () => {
     await expect.poll(() => streams.every((stream) => stream.destroyed)).toBe(true);
   });
 
+  test('is left as it is by a Node.js that is not known', async () => {
+    const { client } = await connected((session) => {
+      expect(replaceStreamTables(session, '26.1.0')).toBe(false);
+      expect(replaceStreamTables(session, '25.0.0')).toBe(false);
+    });
+    expect(await call(client)).toBe('answer');
+  });
+
   test('is left as it is once it has streams', async () => {
     const { client, sessions } = await connected(asItIs, () => undefined);
     client.request({ ':path': '/' }).on('error', () => undefined);
