@@ -16,6 +16,8 @@ import { startPdp } from './servers.ts';
 const POLICIES = 10_000;
 const RATE = 500;
 const WINDOW_MS = 12_000;
+/** A slow machine compiles for longer than that. */
+const WINDOWS = 5;
 const RELOADS = 5;
 const OUT = fileURLToPath(new URL('../RELOAD.md', import.meta.url));
 /** For the table of `npm run bench`. */
@@ -41,13 +43,24 @@ function activations(auditDir: string): number {
   return text.split('"kind":"policy_activated"').length - 2;
 }
 
-function quantile({ latencies }: Outcome, q: number): number {
+function quantile({ latencies }: Seen, q: number): number {
   return (latencies[Math.floor(latencies.length * q)] ?? 0) / 1000;
 }
 
+type Seen = Pick<Outcome, 'latencies' | 'denied' | 'failed'>;
+
 interface Row {
-  readonly before: Outcome;
-  readonly during: Outcome;
+  readonly before: Seen;
+  readonly during: Seen;
+}
+
+function joined(outcomes: readonly Seen[]): Seen {
+  const sum = (of: (outcome: Seen) => number) => outcomes.reduce((all, outcome) => all + of(outcome), 0);
+  return {
+    latencies: Float64Array.from(outcomes.flatMap(({ latencies }) => [...latencies])).sort(),
+    denied: sum(({ denied }) => denied),
+    failed: sum(({ failed }) => failed),
+  };
 }
 
 /** Where the threads of the server run. */
@@ -89,9 +102,12 @@ async function measure(folder: string, { cores }: Placement): Promise<Row[]> {
   for (let reload = 1; reload <= RELOADS; reload++) {
     const before = await run(WINDOW_MS, reload === 1 ? 5000 : 500);
     writePolicies(set, reload);
-    const during = await run(WINDOW_MS, 0);
+    const windows: Seen[] = [];
+    do windows.push(await run(WINDOW_MS, 0));
+    while (activations(join(files, 'audit')) < reload && windows.length < WINDOWS);
     if (activations(join(files, 'audit')) !== reload)
-      throw new Error(`reload ${reload} did not end within ${WINDOW_MS} ms`);
+      throw new Error(`reload ${reload} did not end within ${WINDOWS * WINDOW_MS} ms`);
+    const during = joined(windows);
     process.stderr.write(
       `reload ${reload}/${RELOADS}: p99 ${quantile(before, 0.99).toFixed(1)} ms before, ${quantile(during, 0.99).toFixed(1)} ms with it\n`,
     );
@@ -141,7 +157,7 @@ function report(sections: readonly string[], hurried: boolean): string {
     '# A reload of 10 000 policies while serving',
     '',
     `Made by \`npm run bench:reload\`. Commit ${commit}, Node.js ${node}, ${cpu}, ${cores} cores; the generator on the second core${hurried ? ', before all else there' : ''}, paced by timers;`,
-    `open loop at ${RATE}/s, latency from the moment each call was due; ${WINDOW_MS / 1000} s before each reload, ${WINDOW_MS / 1000} s from the change of the files on. In ms.`,
+    `open loop at ${RATE}/s, latency from the moment each call was due; ${WINDOW_MS / 1000} s before each reload, ${WINDOW_MS / 1000} s from the change of the files on, or several times as long where the reload took longer. In ms.`,
     '',
     ...sections,
   ].join('\n');
