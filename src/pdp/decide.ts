@@ -4,7 +4,7 @@ import { messageOf } from './errors.ts';
 import { type MaybePromise, andThen } from './maybe-promise.ts';
 import type { AttributeSource, Clock, Observer, PolicySnapshotSource, Recorder } from './ports.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
-import type { Recalled, RecentAnswer, RecentAnswers } from './recent-answers.ts';
+import type { QuestionFingerprint, Recalled, RecentAnswer, RecentAnswers } from './recent-answers.ts';
 import { type Authenticators, createAuthenticate } from './stages/authenticate.ts';
 import { type Concluding, createConclude } from './stages/conclude.ts';
 import { type Evaluating, createEvaluate } from './stages/evaluate.ts';
@@ -30,7 +30,7 @@ export interface Incoming extends Arrival {
   readonly snapshot?: PolicySnapshot | undefined;
   readonly complete?: Completion;
   /** What tells this question from others, where the protocol has such a thing: equal ones are the same question. */
-  readonly fingerprint?: string | undefined;
+  readonly fingerprint?: QuestionFingerprint | undefined;
   /** What {@link DecisionPoint.recall} gave for the fingerprint; `question` is then its request. */
   readonly recalled?: Recalled | undefined;
 }
@@ -45,7 +45,7 @@ export interface DecisionPoint {
    */
   turnAway(envelope: Envelope, decision: Deny): Promise<DecisionTrace>;
   /** What is remembered of a question with this fingerprint: it need not be decoded again. */
-  recall(fingerprint: string): RecentAnswer | undefined;
+  recall(fingerprint: QuestionFingerprint): RecentAnswer | undefined;
 }
 
 /** Makes a decision point. */

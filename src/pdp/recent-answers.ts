@@ -4,6 +4,14 @@ import type { Decision, Refusal } from './decision.ts';
 import type { PolicySnapshot } from './policy-snapshot.ts';
 import type { DecisionTrace, Evaluated, Received } from './trace.ts';
 
+/** What tells one question from another. */
+export interface QuestionFingerprint {
+  /** Equal for equal questions, and for no others. */
+  readonly key: string;
+  /** A checksum of the key, by which it is looked up: a `Map` would go through all of a long key byte by byte. */
+  readonly sum: number;
+}
+
 /** An answer from the cache, with all that it was made of. Who prepares something of it may keep that by this object. */
 export interface RecentAnswer extends Pick<Received, 'request' | 'canonical'> {
   readonly evaluated: Evaluated;
@@ -18,6 +26,12 @@ export interface RecentAnswer extends Pick<Received, 'request' | 'canonical'> {
 export interface Recalled {
   readonly answer: RecentAnswer;
   decode(): AccessRequest | Refusal;
+}
+
+/** What is kept of a question. Of two whose keys have the same checksum only the later one is. */
+interface Entry {
+  readonly key: string;
+  readonly answer: RecentAnswer;
 }
 
 /** Rough cost of an answer apart from what grows with the question: identities, facts, and what is prepared of it. */
@@ -37,7 +51,7 @@ const TERMS_TIMES = 3;
  * that is the very same, under the same snapshot and before anything went stale, is the answer the same too (ADR 0026).
  */
 export class RecentAnswers {
-  readonly #answers: LRUCache<string, RecentAnswer> | undefined;
+  readonly #answers: LRUCache<number, Entry> | undefined;
   readonly #incidental: ReadonlySet<string>;
   readonly #readLater: () => ReadonlySet<string> | undefined;
   #snapshot: PolicySnapshot | undefined;
@@ -59,17 +73,18 @@ export class RecentAnswers {
   }
 
   /** What is remembered of a question. */
-  get(fingerprint: string): RecentAnswer | undefined {
+  get({ key, sum }: QuestionFingerprint): RecentAnswer | undefined {
     const names = this.#readLater();
     if (names !== this.#looked) {
       this.#looked = names;
       this.#isRead = names !== undefined && !names.isDisjointFrom(this.#incidental);
     }
-    return this.#isRead ? undefined : this.#answers?.get(fingerprint);
+    const entry = this.#isRead ? undefined : this.#answers?.get(sum);
+    return entry?.key === key ? entry.answer : undefined;
   }
 
   /** Remembers an answer, if it is one that may be. */
-  set(fingerprint: string, trace: DecisionTrace): void {
+  set({ key, sum }: QuestionFingerprint, trace: DecisionTrace): void {
     if (!this.#answers || !isReusable(trace)) return;
     const { headers } = trace.request.http;
     // What was read of a field that the fingerprint does not hold may be otherwise the next time.
@@ -77,13 +92,13 @@ export class RecentAnswers {
     if (!trace.snapshot.bindings.headers.isDisjointFrom(this.#incidental)) return;
     this.#keepOnly(trace.snapshot);
     const terms = JSON.stringify(trace.cedar).length;
-    const size = ENTRY_BYTES + TIMES * fingerprint.length + TERMS_TIMES * terms;
-    this.#answers.set(fingerprint, this.#answerOf(trace), { size });
+    const size = ENTRY_BYTES + TIMES * key.length + TERMS_TIMES * terms;
+    this.#answers.set(sum, { key, answer: this.#answerOf(trace) }, { size });
   }
 
   /** The answer to this question rests on what the fingerprint does not hold. */
-  forget(fingerprint: string): void {
-    this.#answers?.delete(fingerprint);
+  forget({ sum }: QuestionFingerprint): void {
+    this.#answers?.delete(sum);
   }
 
   /** Answers of another snapshot are good for nothing, and each would keep all of its policies in memory. */

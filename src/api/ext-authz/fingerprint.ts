@@ -1,3 +1,5 @@
+import { crc32 } from 'node:zlib';
+import type { QuestionFingerprint } from '../../pdp/recent-answers.ts';
 import {
   CHECK_REQUEST,
   COPY,
@@ -14,8 +16,8 @@ import {
 import { INCIDENTAL_HEADERS } from './incidental-headers.ts';
 
 /** What tells one CheckRequest from another, and what only joins it to other records. */
-export interface Fingerprint {
-  /** Equal for equal questions, and for no others: an injective encoding of every byte that a decision can rest on. */
+export interface Fingerprint extends QuestionFingerprint {
+  /** An injective encoding of every byte that a decision can rest on. */
   readonly key: string;
   /** The header fields of these names, where the question has them; the key leaves them out. */
   readonly requestId: string | undefined;
@@ -31,6 +33,13 @@ const MAX_HEADERS = 100;
 const KEY = (1 << 3) | LEN;
 const VALUE = (2 << 3) | LEN;
 const RAW_VALUE = (3 << 3) | LEN;
+
+const [CAPITAL_A, CAPITAL_Z, UNDERSCORE, NOT_ASCII] = [0x41, 0x5a, 0x5f, 0x80] as const;
+
+const INCIDENTAL_BY_LENGTH: readonly (readonly string[])[] = Array.from(
+  { length: 1 + Math.max(...[...INCIDENTAL_HEADERS].map(({ length }) => length)) },
+  (_, length) => [...INCIDENTAL_HEADERS].filter((name) => name.length === length),
+);
 
 // No tag begins with these: the smallest is 1 << 3.
 const OPEN = 1;
@@ -80,7 +89,8 @@ class Walker {
     // Whether there is a field in the joined form too changes how the raw ones are read.
     if (this.#joinedForm && (this.#seen & RAW_HEADERS.bit) !== 0) return undefined;
     const key = this.#scratch.toString('latin1', 0, this.#written);
-    return { key, requestId: this.#requestId, traceparent: this.#traceparent };
+    const sum = crc32(this.#scratch.subarray(0, this.#written)) | 0;
+    return { key, sum, requestId: this.#requestId, traceparent: this.#traceparent };
   }
 
   /** Writes the fields from `start` to `end`; false where there is no fingerprint. */
@@ -164,19 +174,34 @@ class Walker {
         [valueStart, valueEnd] = [this.#contentStart, this.#at];
       }
     }
-    return this.#named(this.#bytes.toString('latin1', nameStart, nameEnd), valueStart, valueEnd, raw);
-  }
-
-  #named(name: string, valueStart: number, valueEnd: number, raw: boolean): number {
-    // Canonicalising looks at what such names become when '_' is folded, and writes all names in small letters.
-    if (name.includes('_')) return REFUSE;
-    if (!INCIDENTAL_HEADERS.has(name)) return name === name.toLowerCase() ? COPY : REFUSE;
+    const name = this.#incidental(nameStart, nameEnd);
+    if (name === undefined) return this.#isPlain(nameStart, nameEnd) ? COPY : REFUSE;
     if (name === 'x-request-id' || name === 'traceparent') {
       const member = this.#bytes.toString('latin1', valueStart, valueEnd);
       if (name === 'traceparent') this.#traceparent = (raw ? this.#traceparent : undefined) ?? member;
       else this.#requestId = (raw ? this.#requestId : undefined) ?? member;
     }
     return SKIP;
+  }
+
+  /** The name that is there, if it is one of an incidental field. */
+  #incidental(start: number, end: number): string | undefined {
+    for (const name of INCIDENTAL_BY_LENGTH[end - start] ?? []) {
+      // From the end, for many begin alike.
+      let at = end;
+      while (at > start && this.#bytes[at - 1] === name.charCodeAt(at - 1 - start)) at -= 1;
+      if (at === start) return name;
+    }
+    return undefined;
+  }
+
+  /** Whether canonicalising takes a name as it is: it folds '_', and writes all names in small letters. */
+  #isPlain(start: number, end: number): boolean {
+    for (let at = start; at < end; at += 1) {
+      const byte = this.#bytes[at] ?? UNDERSCORE;
+      if (byte === UNDERSCORE || (byte >= CAPITAL_A && byte <= CAPITAL_Z) || byte >= NOT_ASCII) return false;
+    }
+    return true;
   }
 
   #copy(from: number, to: number): void {

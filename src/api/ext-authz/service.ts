@@ -200,17 +200,17 @@ export class ExtAuthzService {
     const { decisionPoint, types } = this.#parts;
     const print = fingerprintOf(bytes);
     const decode = () => decodeCheckRequest(bytes, types.CheckRequest);
-    const answer = print && decisionPoint.recall(print.key);
+    const answer = print && decisionPoint.recall(print);
     if (print && answer)
       return {
         question: answer.request,
         recalled: { answer, decode },
-        fingerprint: print.key,
+        fingerprint: print,
         joining: print,
       };
     const question = decode();
     if (isRefusal(question)) return { question };
-    return { question, fingerprint: print?.key, joining: print ?? joiningFields(question.http.headers) };
+    return { question, fingerprint: print, joining: print ?? joiningFields(question.http.headers) };
   }
 
   async #decideOnward(incoming: Incoming, onward: OnwardIdentity): Promise<Buffer> {

@@ -4,7 +4,7 @@ import { decodeCheckResponse } from '../../../../src/api/ext-authz/client.ts';
 import { fingerprintOf } from '../../../../src/api/ext-authz/fingerprint.ts';
 import { INCIDENTAL_HEADERS } from '../../../../src/api/ext-authz/incidental-headers.ts';
 import { refuse } from '../../../../src/pdp/decision.ts';
-import { RecentAnswers } from '../../../../src/pdp/recent-answers.ts';
+import { type QuestionFingerprint, RecentAnswers } from '../../../../src/pdp/recent-answers.ts';
 import { EXT_AUTHZ_TYPES, type RequestOptions, checkRequestBytes } from '../../../support/requests.ts';
 import { userIdentity } from '../../pdp/decision-point.ts';
 import {
@@ -262,44 +262,69 @@ test('a permit that cannot be completed is recorded and answered as the deny tha
 });
 
 /** An answer that may be remembered, and what it is remembered by. */
+function printOf(message: Uint8Array): QuestionFingerprint {
+  const print = fingerprintOf(message);
+  if (!print) throw new Error('it has no fingerprint');
+  return print;
+}
+
+/** Another question's, the nth of them. */
+const other = ({ key, sum }: QuestionFingerprint, n: number): QuestionFingerprint => ({
+  key: `${key}${n}`,
+  sum: sum + n,
+});
+
 async function rememberable(path: string) {
   const { ask, traces } = serviceIn(createWorld(), true);
   const message = checkRequestBytes({ path, method: 'GET' });
   for (let times = 0; times < 2; times++) await ask(message);
   const trace = traces.at(-1);
   if (!trace?.cedar) throw new Error('nothing was evaluated');
-  return { key: fingerprintOf(message)?.key ?? '', trace, cedar: trace.cedar };
+  return { print: printOf(message), trace, cedar: trace.cedar };
 }
 
 test('the age of what is given again counts from the evaluation, however long the question waited for facts', async () => {
-  const { key, trace } = await rememberable('/a');
+  const { print, trace } = await rememberable('/a');
   const remembered = new RecentAnswers(64 * 1024, INCIDENTAL_HEADERS);
   const cache = { hit: true, of: 'd-1', ageMs: 100 } as const;
-  remembered.set(key, { ...trace, receivedAt: START + 1000, latencyUs: 500_300, cache });
-  expect(remembered.get(key)?.evaluatedAt).toBe(START + 1400);
+  remembered.set(print, { ...trace, receivedAt: START + 1000, latencyUs: 500_300, cache });
+  expect(remembered.get(print)?.evaluatedAt).toBe(START + 1400);
 });
 
 test('what was decided by policies that are not in force any more is let go, whether or not it is asked again', async () => {
-  const { key, trace } = await rememberable('/a');
+  const { print, trace } = await rememberable('/a');
   const remembered = new RecentAnswers(64 * 1024, INCIDENTAL_HEADERS);
-  remembered.set(`${key}1`, trace);
-  remembered.set(`${key}2`, trace);
-  expect([`${key}1`, `${key}2`].map((one) => remembered.get(one))).not.toContain(undefined);
+  const [first, second] = [other(print, 1), other(print, 2)];
+  remembered.set(first, trace);
+  remembered.set(second, trace);
+  expect([first, second].map((one) => remembered.get(one))).not.toContain(undefined);
   const [, snapshot] = SNAPSHOTS;
-  if (snapshot) remembered.set(`${key}2`, { ...trace, snapshot });
-  expect(remembered.get(`${key}1`)).toBeUndefined();
-  expect(remembered.get(`${key}2`)?.evaluated.snapshot).toBe(snapshot);
+  if (snapshot) remembered.set(second, { ...trace, snapshot });
+  expect(remembered.get(first)).toBeUndefined();
+  expect(remembered.get(second)?.evaluated.snapshot).toBe(snapshot);
+});
+
+test('a question whose key has the same checksum is another question', async () => {
+  const { print, trace } = await rememberable('/a');
+  const remembered = new RecentAnswers(64 * 1024, INCIDENTAL_HEADERS);
+  const twin = { key: `${print.key}x`, sum: print.sum };
+  remembered.set(print, trace);
+  expect(remembered.get(twin)).toBeUndefined();
+  expect(remembered.get(print)).toBeDefined();
+  remembered.set(twin, trace);
+  expect(remembered.get(twin)).toBeDefined();
+  expect(remembered.get(print)).toBeUndefined();
 });
 
 test('what is remembered keeps within its bytes, also where far more is known than was asked', async () => {
-  const { key, trace, cedar } = await rememberable('/a');
+  const { print, trace, cedar } = await rememberable('/a');
   const parents = Array.from({ length: 500 }, (_, n) => ({ type: 'ZeroTrust::Group', id: `group-${n}` }));
   const uid = cedar.principal;
   const wide = { ...trace, cedar: { ...cedar, entities: [{ uid, attrs: {}, parents }] } };
   const kept = (one: typeof trace): number => {
     const remembered = new RecentAnswers(256 * 1024, INCIDENTAL_HEADERS);
-    for (let n = 0; n < 50; n++) remembered.set(`${key}${n}`, one);
-    return Array.from({ length: 50 }, (_, n) => remembered.get(`${key}${n}`)).filter(Boolean).length;
+    for (let n = 0; n < 50; n++) remembered.set(other(print, n), one);
+    return Array.from({ length: 50 }, (_, n) => remembered.get(other(print, n))).filter(Boolean).length;
   };
   expect(kept(trace)).toBeGreaterThan(10);
   // Some 60 KiB each, as measured.
@@ -309,16 +334,16 @@ test('what is remembered keeps within its bytes, also where far more is known th
 test('what is remembered keeps within its bytes', async () => {
   const remembered = new RecentAnswers(64 * 1024, INCIDENTAL_HEADERS);
   const { ask, traces } = serviceIn(createWorld(), true);
-  const keys: string[] = [];
+  const prints: QuestionFingerprint[] = [];
   for (let index = 0; index < 50; index++) {
     const message = checkRequestBytes({ path: `/a/${index}`, method: 'GET' });
     for (let times = 0; times < 2; times++) await ask(message);
-    const [key, trace] = [fingerprintOf(message)?.key ?? '', traces.at(-1)];
-    if (trace) remembered.set(key, trace);
-    keys.push(key);
+    const [print, trace] = [printOf(message), traces.at(-1)];
+    if (trace) remembered.set(print, trace);
+    prints.push(print);
   }
-  const kept = keys.filter((key) => remembered.get(key));
+  const kept = prints.filter((print) => remembered.get(print));
   expect(kept.length).toBeGreaterThan(0);
   expect(kept.length).toBeLessThan(9);
-  expect(kept).toContain(keys.at(-1));
+  expect(kept).toContain(prints.at(-1));
 });
