@@ -160,18 +160,25 @@ class Walker {
   #header(start: number, end: number, raw: boolean): number {
     this.#joinedForm ||= !raw;
     if (++this.#headers > MAX_HEADERS) return REFUSE;
-    let [nameStart, nameEnd, valueStart, valueEnd] = [0, 0, 0, 0];
+    // Not taken apart from arrays, each of which would be made.
+    let nameStart = 0;
+    let nameEnd = 0;
+    let valueStart = 0;
+    let valueEnd = 0;
     this.#at = start;
     for (let seen = 0, bit: number; this.#at < end; seen |= bit) {
       const tag = this.#field(end);
       bit = 1 << (tag >> 3);
       // Of twins the decoder takes the last.
       if ((seen & bit) !== 0) return REFUSE;
-      if (tag === KEY) [nameStart, nameEnd] = [this.#contentStart, this.#at];
-      else if (tag !== VALUE && !(raw && tag === RAW_VALUE)) return REFUSE;
+      if (tag === KEY) {
+        nameStart = this.#contentStart;
+        nameEnd = this.#at;
+      } else if (tag !== VALUE && !(raw && tag === RAW_VALUE)) return REFUSE;
       else if (this.#at > this.#contentStart) {
         if (valueEnd > 0) return REFUSE;
-        [valueStart, valueEnd] = [this.#contentStart, this.#at];
+        valueStart = this.#contentStart;
+        valueEnd = this.#at;
       }
     }
     const name = this.#incidental(nameStart, nameEnd);
