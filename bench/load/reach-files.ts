@@ -56,6 +56,7 @@ export function otherFigures(folder: string): Omit<Figures, 'scenarios' | 'start
   };
   return {
     reload: of(reload?.commit, reload?.figures[0]?.ratio),
+    reloadOneCore: of(reload?.commit, reload?.figures[1]?.ratio),
     replay: replay(false, false),
     replayMemoised: replay(true, true),
     peers: (scenario, peer) => of(peers?.commit, peers?.ratios[scenario]?.[peer]),
