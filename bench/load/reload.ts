@@ -4,7 +4,6 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { format, resolveConfig } from 'prettier';
 import { H2Connection } from './h2-connection.ts';
 import { type Outcome, openLoop } from './load.ts';
 import { hurryGenerator, pinGenerator } from './process.ts';
@@ -12,6 +11,7 @@ import { describeMachine } from './report.ts';
 import { requestMaker } from './requests.ts';
 import { median } from './scenario.ts';
 import { startPdp } from './servers.ts';
+import { writeFormatted } from './write.ts';
 
 const POLICIES = 10_000;
 const RATE = 500;
@@ -176,8 +176,8 @@ try {
     figures.push({ title: placement.title, ratio: median(ratiosOf(rows)) });
   }
   const text = report(sections, hurried);
-  writeFileSync(FIGURES, `${JSON.stringify({ commit: describeMachine().commit, figures })}\n`);
-  writeFileSync(OUT, await format(text, { ...(await resolveConfig(OUT)), filepath: OUT }));
+  await writeFormatted(FIGURES, JSON.stringify({ commit: describeMachine().commit, figures }));
+  await writeFormatted(OUT, text);
   process.stdout.write(text);
 } finally {
   rmSync(folder, { recursive: true, force: true });
