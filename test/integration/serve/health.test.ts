@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { Metadata } from '@grpc/grpc-js';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
@@ -30,39 +30,56 @@ function watch(client: RawClient): readonly number[] {
   return seen;
 }
 
+/** A folder that goes away and comes back in one step, whoever writes to it meanwhile: its path is a link. */
+async function mountedFolder() {
+  const root = await mkdtemp(join(tmpdir(), 'pdp-health-'));
+  const path = join(root, 'audit');
+  const [files, noFolder] = [join(root, 'files'), join(root, 'no-folder')];
+  const point = async (target: string) => {
+    await symlink(target, `${path}.new`);
+    await rename(`${path}.new`, path);
+  };
+  await mkdir(files);
+  await writeFile(noFolder, '');
+  await point(files);
+  return {
+    path,
+    unmount: () => point(noFolder),
+    mount: () => point(files),
+    [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true, maxRetries: 20 }),
+  };
+}
+
 const ready = async (pdp: PdpProcess) => {
   const answer = await fetch(`http://127.0.0.1:${pdp.opsPort}/readyz`);
   return { status: answer.status, body: await answer.text() };
 };
 
 test('a decision log that breaks denies, and turns readiness and health watchers; both come back with it', async () => {
-  const auditDir = join(await mkdtemp(join(tmpdir(), 'pdp-health-')), 'audit');
-  onTestFinished(() => rm(dirname(auditDir), { recursive: true, force: true, maxRetries: 20 }));
+  await using folder = await mountedFolder();
   await using pdp = await startPdp({
-    config: sampleConfig({ audit: { dir: auditDir, segment_bytes: 65_536 } }),
+    config: sampleConfig({ audit: { dir: folder.path, segment_bytes: 65_536 } }),
   });
   using client = connect(`127.0.0.1:${pdp.grpcPort}`);
   const seen = watch(client);
   await eventually('serving', () => (seen.at(-1) === SERVING ? true : undefined));
-  // The thread that seals may make a file meanwhile.
-  await rm(auditDir, { recursive: true, maxRetries: 20, retryDelay: 20 });
+  await folder.unmount();
   // The open segment is still written to; the next one cannot be made.
   const denied = await eventually('a deny', async () => {
-    const answer = await client.check(checkRequestBytes());
-    return answer.allowed ? undefined : answer;
+    const checks = Array.from({ length: 20 }, () => client.check(checkRequestBytes()));
+    return (await Promise.all(checks)).find(({ allowed }) => !allowed);
   });
   expect(denied).toMatchObject({
     httpStatus: 503,
     metadata: { decision: 'DENY', reason: 'audit_unavailable' },
   });
-  expect(denied.body).not.toContain(auditDir);
+  expect(denied.body).not.toContain(folder.path);
   await eventually('not serving', () => (seen.at(-1) === NOT_SERVING ? true : undefined));
   expect(await ready(pdp)).toMatchObject({
     status: 503,
     body: expect.stringContaining('the decision log cannot be written') as string,
   });
-  // It may be back by itself already.
-  await mkdir(auditDir, { recursive: true });
+  await folder.mount();
   await eventually('serving again', () => (seen.at(-1) === SERVING ? true : undefined));
   expect((await client.check(checkRequestBytes())).allowed).toBe(true);
 }, 30_000);

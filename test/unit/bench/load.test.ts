@@ -77,7 +77,8 @@ describe('the load generator', () => {
   });
 
   it.each([
-    ['closed', (connection: H2Connection) => closedLoop(run(connection), 10)],
+    // Each such call leaves the closed loop with one less: after a warm-up there may be none to measure.
+    ['closed', (connection: H2Connection) => closedLoop({ ...run(connection), warmUpMs: 0 }, 10)],
     ['open', (connection: H2Connection) => openLoop(run(connection), 200)],
   ] as const)(
     'counts calls that are never answered as failed, and as slow, in the %s loop',
