@@ -54,13 +54,18 @@ function groups(all: readonly Planned[]): Planned[][] {
   return made;
 }
 
-function start(folder: string, maker: RequestMaker, { policies, durability }: Served): Promise<PdpProcess> {
+function start(
+  folder: string,
+  maker: RequestMaker,
+  { policies, durability, evaluates }: Served,
+): Promise<PdpProcess> {
   const set = join(folder, 'set');
   const policySet = policies === undefined ? writeOpenReports(set) : writePolicySet(set, policies);
   return startPdp({
     folder,
     jwks: maker.jwks,
     policySet,
+    evaluates,
     profileDir: flags.profile,
     ...population(flags.quick),
     ...(durability && { durability }),

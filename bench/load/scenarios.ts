@@ -9,6 +9,8 @@ export interface Served {
   /** Policies in a set of the bench; absent: the samples, and any report for whom the quarterly one is. */
   readonly policies?: number;
   readonly durability?: Durability;
+  /** Whether Cedar evaluates each question, however like another one. */
+  readonly evaluates?: boolean;
 }
 
 /** A scenario, and the PDP that it needs. */
@@ -52,7 +54,8 @@ const cold: Build = (maker, quick) =>
   );
 
 const COLD =
-  'Each request has a user and a token never seen before: signature check, facts from memory, Cedar, record';
+  'Each request has a user and a token never seen before: signature check, facts from memory, decision, record';
+const EVALUATED = `${COLD}. The decision cache is off, so that Cedar evaluates each`;
 
 const ENTRIES: Readonly<Record<string, Entry>> = {
   hot: {
@@ -67,10 +70,22 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
     important: true,
     build: (maker) => cycling([maker.meshCall()]),
   },
-  cold: { description: `${COLD}.`, important: true, underWay: NEW_UNDER_WAY, build: cold },
+  cold: {
+    description: `${COLD}. To the policies one user of a group is like another (ADR 0035).`,
+    important: true,
+    underWay: NEW_UNDER_WAY,
+    build: cold,
+  },
+  evaluated: {
+    description: `${EVALUATED}.`,
+    important: true,
+    evaluates: true,
+    underWay: NEW_UNDER_WAY,
+    build: cold,
+  },
   warm: {
     description:
-      'The same user, workload and device ask for a path never asked for before: known token, new decision.',
+      'The same user, workload and device ask for a path never asked for before: known token, new question. To the policies a path below another is like any other there (ADR 0035).',
     underWay: NEW_UNDER_WAY,
     build: (maker) => {
       const token = maker.token('alice');
@@ -88,15 +103,23 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
     expect: 'deny',
     build: (maker) => cycling(malformed(maker)),
   },
-  'policies-10': { description: `${COLD}. 10 policies.`, policies: 10, underWay: NEW_UNDER_WAY, build: cold },
+  'policies-10': {
+    description: `${EVALUATED}. 10 policies.`,
+    policies: 10,
+    evaluates: true,
+    underWay: NEW_UNDER_WAY,
+    build: cold,
+  },
   'policies-1000': {
-    description: `${COLD}. 1 000 policies.`,
+    description: `${EVALUATED}. 1 000 policies.`,
+    evaluates: true,
     policies: 1000,
     underWay: NEW_UNDER_WAY,
     build: cold,
   },
   'policies-10000': {
-    description: `${COLD}. 10 000 policies.`,
+    description: `${EVALUATED}. 10 000 policies.`,
+    evaluates: true,
     policies: 10_000,
     underWay: NEW_UNDER_WAY,
     build: cold,
@@ -117,6 +140,7 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
     build: hot,
   },
   mixed: {
+    underWay: NEW_UNDER_WAY,
     description: `${CROWD.users} users, ${CROWD.routes} routes and ${CROWD.devices} devices, each drawn by Zipf with exponent ${CROWD.exponent}; every tenth request is a mesh call.`,
     build: (maker) => cycling(mixed(maker)),
   },
@@ -130,7 +154,8 @@ export function planned(names: readonly string[], maker: RequestMaker, quick: bo
   return names.map((name) => {
     const entry = ENTRIES[name];
     if (entry === undefined) throw new Error(`no scenario '${name}': there are ${SCENARIOS.join(', ')}`);
-    const { description, build, policies, durability, important = false, expect = 'allow', underWay } = entry;
+    const { description, build, important = false, expect = 'allow', underWay } = entry;
+    const { policies, durability, evaluates } = entry;
     let made: Scenario['requestsFor'] | undefined;
     return {
       name,
@@ -138,7 +163,11 @@ export function planned(names: readonly string[], maker: RequestMaker, quick: bo
       important,
       expect,
       underWay,
-      served: { ...(policies && { policies }), ...(durability && { durability }) },
+      served: {
+        ...(policies && { policies }),
+        ...(durability && { durability }),
+        ...(evaluates && { evaluates }),
+      },
       requestsFor: (server) => (made ??= build(maker, quick))(server),
     };
   });

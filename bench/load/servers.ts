@@ -57,6 +57,8 @@ export interface PdpSettings {
   readonly cores?: string;
   /** Added to the configuration, by top-level key. */
   readonly more?: Readonly<Record<string, unknown>>;
+  /** Whether Cedar evaluates each question, however like another one; default no. */
+  readonly evaluates?: boolean | undefined;
   /** Folder for a CPU profile of the PDP; measuring costs time, so the numbers of such a run are not for publishing. */
   readonly profileDir?: string | undefined;
 }
@@ -78,12 +80,13 @@ export async function startPdp({
   policySet,
   cores,
   more,
+  evaluates,
   devices = [],
   durability = 'written',
 }: PdpSettings): Promise<PdpProcess> {
   const [port, opsPort] = [await freePort(), await freePort()];
   writeFacts({ folder, jwks, users, devices });
-  const config = pdpConfig(folder, port, opsPort, policySet);
+  const config = pdpConfig(folder, port, opsPort, policySet, evaluates);
   const audit = { dir: join(folder, 'audit'), log: 'bench', durability };
   writeFileSync(join(folder, 'pdp.yaml'), stringify({ ...config, audit, ...more }));
   const main = join(ROOT, 'dist/main.js');
@@ -122,8 +125,14 @@ export function writeFacts(settings: Pick<PdpSettings, 'folder' | 'jwks' | 'user
   writeFileSync(join(folder, 'devices.json'), JSON.stringify(Object.assign(known, samples)));
 }
 
-/** The configuration of a PDP under load, without its decision log. */
-export function pdpConfig(folder: string, port: number, opsPort: number, policySet?: string): object {
+/** The configuration of a PDP under load, without its decision log. `evaluates`: Cedar evaluates each question, however like another one. */
+export function pdpConfig(
+  folder: string,
+  port: number,
+  opsPort: number,
+  policySet?: string,
+  evaluates = false,
+): object {
   return {
     grpc: { address: `127.0.0.1:${port}`, plaintext: true },
     ops: { address: `127.0.0.1:${opsPort}` },
@@ -162,8 +171,11 @@ export function pdpConfig(folder: string, port: number, opsPort: number, policyS
         file: join(folder, 'devices.json'),
       },
     ],
-    // Who sheds does less than he can: how much that is, is what is measured.
-    decision: { overload: { target_ms: 0 } },
+    decision: {
+      // Who sheds does less than he can: how much that is, is what is measured.
+      overload: { target_ms: 0 },
+      ...(evaluates && { cache: { max_age_ms: 0 } }),
+    },
     telemetry: { log_level: 'warn' },
   };
 }

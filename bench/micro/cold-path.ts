@@ -4,6 +4,7 @@ import { calibratingUs, cpuUs, rounded } from './calibration.ts';
 import { collector } from './collector.ts';
 import {
   type ColdService,
+  type Deciding,
   type POLICY_SETS,
   bytesPerColdAnswer,
   median,
@@ -40,8 +41,8 @@ async function measure(service: ColdService, atOnce: number) {
   };
 }
 
-async function path(set: keyof typeof POLICY_SETS): Promise<object> {
-  await using service = await openColdService(set, USERS);
+async function path(set: keyof typeof POLICY_SETS, deciding: Deciding): Promise<object> {
+  await using service = await openColdService(set, USERS, deciding);
   const bytes = Math.round(await bytesPerColdAnswer(service, collector()));
   const results: Record<string, object> = {};
   for (const atOnce of AT_ONCE) results[`at_once_${atOnce}`] = await measure(service, atOnce);
@@ -50,8 +51,8 @@ async function path(set: keyof typeof POLICY_SETS): Promise<object> {
 
 /** CPU for an answer under the large set by that under the small one, asked in turn. */
 async function sizeRatio(): Promise<number> {
-  await using small = await openColdService('policies-10', USERS);
-  await using large = await openColdService('policies-10000', USERS);
+  await using small = await openColdService('policies-10', USERS, 'each');
+  await using large = await openColdService('policies-10000', USERS, 'each');
   for (const service of [small, large]) await service.ask(service.requests(1000), 16);
   const ratios: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
@@ -63,7 +64,8 @@ async function sizeRatio(): Promise<number> {
 
 const results = {
   node: process.version,
-  cold_path: await path('reports'),
+  cold_path: await path('reports', 'alike'),
+  cold_path_evaluated: await path('reports', 'each'),
   cpu_10000_policies_by_10: await sizeRatio(),
 };
 process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);

@@ -15,27 +15,38 @@ export const POLICY_SETS = {
 export interface ColdService extends AsyncDisposable {
   /** Requests that were never asked, as many as are wanted. */
   requests(count: number): readonly RequestFrames[];
-  /** Asks them, `atOnce` in one turn of the event loop. Rejects where one is not permitted, or is answered from a cache. */
+  /** Asks them, `atOnce` in one turn of the event loop. Rejects where one is not permitted, or is decided in another way. */
   ask(requests: readonly RequestFrames[], atOnce: number): Promise<void>;
   /** Microseconds that each stage took since it was last asked, the median. With several at once a stage waits for the others too. */
   stages(): Partial<Record<Stage, number>>;
 }
 
+/** How a decision is come by: Cedar evaluates each, or one for all that the policies cannot tell apart. */
+export type Deciding = 'each' | 'alike';
+
 /** Opens it for `users` requests in all. */
-export async function openColdService(set: keyof typeof POLICY_SETS, users: number): Promise<ColdService> {
+export async function openColdService(
+  set: keyof typeof POLICY_SETS,
+  users: number,
+  deciding: Deciding,
+): Promise<ColdService> {
   const maker = requestMaker();
-  const names = Array.from({ length: users }, (_, n) => `u${n}`);
+  const names = Array.from({ length: users + 1 }, (_, n) => `u${n}`);
   const stages = new Map<Stage, number[]>();
   let cold = 0;
   const service = await openBenchService({
     jwks: maker.jwks,
     users: names,
     policySet: POLICY_SETS[set],
+    evaluates: deciding === 'each',
     onChecked({ decision, cache, timings }) {
-      if (decision.verdict === 'permit' && cache?.hit === false) cold += 1;
+      const alike = cache?.hit === false && cache.like !== undefined;
+      if (decision.verdict === 'permit' && cache?.hit === false && alike === (deciding === 'alike'))
+        cold += 1;
       for (const [stage, us] of Object.entries(timings) as [Stage, number][]) noteIn(stages, stage, us);
     },
   });
+  for (const request of taken(names, 1, maker)) await service.ask(request);
   return {
     requests: (count) => taken(names, count, maker),
     async ask(requests, atOnce) {

@@ -30,6 +30,8 @@ export interface ServiceSettings {
   readonly users: readonly string[];
   /** Writes a policy set into a folder of its own, and gives its path; absent: the samples. */
   readonly policySet?: (folder: string) => string;
+  /** Whether Cedar evaluates each question, however like another one; default no. */
+  readonly evaluates?: boolean;
   /** Told of every check. */
   readonly onChecked?: (trace: DecisionTrace) => void;
 }
@@ -59,9 +61,10 @@ export async function openBenchService(settings: ServiceSettings): Promise<Bench
 }
 
 async function openService(dir: string, settings: ServiceSettings, stack: AsyncDisposableStack) {
-  const { jwks, users, policySet, onChecked } = settings;
+  const { jwks, users, policySet, evaluates, onChecked } = settings;
   writeFacts({ folder: dir, jwks, users });
-  writeFileSync(join(dir, 'pdp.yaml'), stringify(pdpConfig(dir, 0, 0, policySet?.(join(dir, 'set')))));
+  const text = stringify(pdpConfig(dir, 0, 0, policySet?.(join(dir, 'set')), evaluates));
+  writeFileSync(join(dir, 'pdp.yaml'), text);
   const { config } = loadConfig(join(dir, 'pdp.yaml'), {});
   const common = { log: QUIET, clock: SYSTEM_CLOCK };
   const metrics = createMetrics();

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Binding } from './bindings/binding.ts';
 import { readBindings } from './bindings/read-bindings.ts';
 import { CedarChecker, type ParsedPolicy, type PolicyTextSet } from './cedar.ts';
+import { distinctionsOf } from './distinctions.ts';
 import { type PolicyStatement, problemAt, splitStatements } from './cedar-text.ts';
 import { InputError, type Problem } from './errors.ts';
 import type { CedarEntity, EntityUid } from './evaluation.ts';
@@ -162,6 +163,7 @@ function makeEntries(
       ...base,
       id: link.id,
       scope: scopeOf(link.id, template.json, link.values),
+      distinctions: distinctionsOf(template.json, Object.values(link.values) as EntityUid[]),
       link: { template: link.template, values: link.values },
     });
   }
@@ -183,6 +185,7 @@ function entryOf({ id, statement, json }: Parsed, problems: Problem[]): PolicyEn
     column,
     notes: policyNotes(json, statement, problems),
     scope: scopeOf(id, json),
+    distinctions: distinctionsOf(json),
   };
 }
 

@@ -15,3 +15,11 @@ export function decisionKey(snapshotDigest: string, request: CedarRequest): stri
     'base64url',
   );
 }
+
+/**
+ * The key where less than the question is known to be enough: SHA-256 over the snapshot digest and what the snapshot's policies can tell of the
+ * question (`PolicySnapshot.likeness`). It cannot be equal to a `decisionKey`, whose second element is no string.
+ */
+export function likenessKey(snapshotDigest: string, likeness: readonly unknown[]): string {
+  return hash('sha256', JSON.stringify([snapshotDigest, ...likeness]), 'base64url');
+}

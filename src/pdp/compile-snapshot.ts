@@ -1,6 +1,7 @@
 import { type AnalysedPolicies, analysePolicies, policyTextSet } from './analyse-policies.ts';
 import { BindingTable } from './bindings/binding-table.ts';
 import { CedarEngine } from './cedar.ts';
+import { joinDistinctions } from './distinctions.ts';
 import { PdpError, type Problem } from './errors.ts';
 import { type CedarEntity, type EntityUid, uidText } from './evaluation.ts';
 import type { PolicyEntry, PolicySnapshot } from './policy-snapshot.ts';
@@ -69,7 +70,9 @@ export function assembleSnapshot(
   const candidates: PolicySnapshot['candidates'] = (request) =>
     index.lookup(request, shapes.actionAncestors.get(uidText(request.action)) ?? []);
   const textsOf = (ids: readonly string[]) => policyTextSet(ids.map(entryOf), templates);
-  const slices = new Slices({ candidates, textsOf });
+  const distinctionsOf = (ids: readonly string[]) =>
+    joinDistinctions(ids.map((id) => entryOf(id).distinctions));
+  const slices = new Slices({ candidates, textsOf, distinctionsOf });
   return {
     digest: analysed.digest,
     loadedAt: now,
@@ -97,6 +100,11 @@ export function assembleSnapshot(
       } catch (error) {
         if (!(error instanceof PdpError)) throw error;
       }
+    },
+    likeness(request) {
+      const slice = slices.distinctions(request);
+      const told = slice && views.of(uidText(request.action))?.likeness(request, slice.joined);
+      return slice && told && [slice.key, told];
     },
     evaluate: (request, without) =>
       engine.evaluate(request, slices.of(request, without), views.of(uidText(request.action))),

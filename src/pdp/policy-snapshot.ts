@@ -1,5 +1,6 @@
 import type { CedarEntity, CedarRequest, EntityUid, Evaluation } from './evaluation.ts';
 import type { BindingTable } from './bindings/binding-table.ts';
+import type { Distinctions } from './distinctions.ts';
 import type { PolicyScope } from './scope-index.ts';
 import type { SlotValues } from './template-links.ts';
 import type { Advice, UpstreamHeader } from './decision.ts';
@@ -75,6 +76,7 @@ export interface PolicyEntry {
   readonly column: number;
   readonly notes: PolicyNotes;
   readonly scope: PolicyScope;
+  readonly distinctions: Distinctions;
   readonly link?: { readonly template: string; readonly values: SlotValues };
 }
 
@@ -119,6 +121,10 @@ export interface PolicySnapshot {
   staticIds(type: string): readonly string[];
   /** The actions that apply to a principal and a resource of these types. */
   actionsFor(principalType: string, resourceType: string): readonly EntityUid[];
+  /**
+   * What its policies can tell of a question: where that is the same JSON, so is the evaluation. `undefined`: no less than the whole question.
+   */
+  likeness(request: CedarRequest): readonly unknown[] | undefined;
   /**
    * Asks the engine, all policies or all but those `without` which it is to be answered. Throws `PdpError`: `engine_fault` where the engine
    * broke, `attribute_refused` where it refused the data.

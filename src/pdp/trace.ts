@@ -93,7 +93,8 @@ export type Bound = Informed & Terms;
 
 /** Where an evaluation came from. */
 export type CacheProvenance =
-  { readonly hit: false } | { readonly hit: true; readonly of: string; readonly ageMs: number };
+  | { readonly hit: false; readonly like?: string }
+  | { readonly hit: true; readonly of: string; readonly ageMs: number };
 
 /** What `evaluate` adds. */
 export interface Answered {

@@ -13,7 +13,7 @@ export function checksCounter(registers: Registry[]): (trace: DecisionTrace) => 
   const tallies = new Map<string, Tally>();
   const counter = new Counter({
     name: 'pdp_checks_total',
-    help: 'Checks answered.',
+    help: 'Checks answered; cached: whether from the decision cache, or by what came of a question like it.',
     labelNames: ['surface', 'decision', 'reason', 'enforced', 'cached'],
     registers,
     collect: () => {
@@ -25,17 +25,22 @@ export function checksCounter(registers: Registry[]): (trace: DecisionTrace) => 
     const { surface, decision, cache } = trace;
     const allow = decision.verdict === 'permit';
     const enforced = allow || !letsThrough(decision);
-    const hit = cache?.hit ?? false;
-    const key = `${surface} ${decision.reason}${allow ? ' allow' : ' deny'}${enforced ? ' enforced' : ''}${hit ? ' cached' : ''}`;
+    const cached = cachedLabel(cache);
+    const key = `${surface} ${decision.reason}${allow ? ' allow' : ' deny'}${enforced ? ' enforced' : ''} ${cached}`;
     const tally = tallies.get(key);
     if (tally) tally.count += 1;
     else {
       const verdict = allow ? 'ALLOW' : 'DENY';
-      const flags = { enforced: String(enforced), cached: String(hit) };
+      const flags = { enforced: String(enforced), cached };
       tallies.set(key, {
         labels: { surface, decision: verdict, reason: decision.reason, ...flags },
         count: 1,
       });
     }
   };
+}
+
+function cachedLabel(cache: DecisionTrace['cache']): string {
+  if (cache?.hit === false && cache.like !== undefined) return 'like';
+  return String(cache?.hit ?? false);
 }

@@ -54,6 +54,7 @@ function whyRows({ record, origin }: ExplainedDecision, words: ReasonWords): rea
     ['policies', record.policies.length === 0 ? 'none decided' : record.policies.join(', ')],
     ['not evaluated', listed(record, 'policy_errors')],
     ['from cache', origin && cacheText(record, origin)],
+    ['like', likeText(get(record, 'cache.like'))],
   ];
 }
 
@@ -61,6 +62,10 @@ function cacheText(record: LogRecord, origin: LogRecord | 'missing'): string {
   const reused = `the answer to ${get(record, 'cache.of')} was reused, ${get(record, 'cache.age_ms')} ms old`;
   if (origin === 'missing') return `${reused}; that decision is not in the log any more`;
   return `${reused}; what follows of Cedar is of that one (record ${get(origin, 'index')})`;
+}
+
+function likeText(id: string | undefined): string | undefined {
+  return id && `${id}: its policies cannot tell the two questions apart, so what came of that one was taken`;
 }
 
 function whoRows(record: LogRecord): readonly Row[] {

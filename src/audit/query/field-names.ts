@@ -23,7 +23,7 @@ const OBJECTS: Readonly<Record<string, string>> = {
   device: 'id evidence observed_at',
   token: 'state issuer sub kid alg jti iat exp bound act',
   pip: 'source subject status observed_at age_ms assumed stale event',
-  cache: 'hit of age_ms',
+  cache: 'hit of age_ms like',
   pep: 'address spiffe_id application',
 };
 

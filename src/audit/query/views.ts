@@ -63,7 +63,7 @@ const DECISIONS: readonly Column[] = [
   ['accepts_tokens', 'BOOLEAN', 'only where nobody was identified'],
   ['snapshot', 'VARCHAR', 'digest of the policies'],
   ['engine', 'VARCHAR', 'name and version'],
-  ['cache', 'JSON', 'hit, of, age_ms'],
+  ['cache', 'JSON', 'hit, of, age_ms, like'],
   ['http_status', 'INTEGER', 'what the client got'],
   ['pep', 'JSON', 'address, spiffe_id, application'],
   ['trace_id', 'VARCHAR', 'W3C'],

@@ -1,5 +1,7 @@
 import type { AnalysedPolicies } from '../analyse-policies.ts';
 import type { CedarRequest } from '../evaluation.ts';
+import type { SliceDistinctions } from '../distinctions.ts';
+import { likenessOf } from './likeness.ts';
 import { narrowed } from './narrow.ts';
 import { type Planning, type QuestionPlan, planQuestion } from './plan.ts';
 import { type DeclaredAction, schemaOf } from './schema.ts';
@@ -12,6 +14,8 @@ export interface ActionView {
   schema(): object;
   /** The question as it is told; `undefined`: whole, by the whole schema. */
   narrowed(request: CedarRequest): CedarRequest | undefined;
+  /** What policies that can tell so much apart can tell of the question; `undefined`: no less than the whole question. */
+  likeness(request: CedarRequest, distinctions: SliceDistinctions): unknown[] | undefined;
 }
 
 /** What the views of a snapshot are made from. */
@@ -68,6 +72,10 @@ export class ActionViews {
         key: action,
         schema: () => schemaOf(plan, scope, this.#declared([action, ...namedActions])),
         narrowed: (request) => narrowed(request, plan),
+        likeness: (request, distinctions) => {
+          const told = narrowed(request, plan);
+          return told && likenessOf(told, plan, distinctions);
+        },
       }
     );
   }

@@ -8,7 +8,7 @@ import type { EntityPlan, FieldPlan, QuestionPlan, RecordPlan } from './plan.ts'
  */
 export function narrowed(request: CedarRequest, plan: QuestionPlan): CedarRequest | undefined {
   const context = narrowedRecord(request.context, plan.context);
-  const entities = context && narrowedEntities(request.entities, plan.entities);
+  const entities = context && narrowedEntities(request.entities, plan);
   return entities && { ...request, context, entities };
 }
 
@@ -40,18 +40,20 @@ function narrowedValue(value: CedarValue, { type, parts }: FieldPlan): CedarValu
 
 function narrowedEntities(
   entities: readonly CedarEntity[],
-  plans: QuestionPlan['entities'],
+  { entities: reached, unreached }: QuestionPlan,
 ): CedarEntity[] | undefined {
   if (!Array.isArray(entities)) return undefined;
   const told: CedarEntity[] = [];
   const seen = new Set<string>();
   for (const entity of entities as readonly CedarEntity[]) {
-    const plan = isPlain(entity) && isUid(entity.uid) ? plans.get(entity.uid.type) : undefined;
+    const type = isPlain(entity) && isUid(entity.uid) ? entity.uid.type : '';
+    const plan = reached.get(type) ?? unreached.get(type);
     const attrs = plan && isWhole(entity) ? narrowedRecord(entity.attrs, plan) : undefined;
     if (!plan || !attrs) return undefined;
     const { uid, parents } = entity;
     seen.add(`${uid.type} ${uid.id}`);
     if (isSilent(entity, attrs, plan)) continue;
+    if (!reached.has(type)) return undefined;
     told.push({ uid, attrs, parents });
   }
   // The same entity twice is an error unless both say the same.

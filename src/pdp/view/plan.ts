@@ -33,6 +33,8 @@ export interface QuestionPlan {
   readonly context: RecordPlan;
   /** By entity type: those that policies can get to from such a question. */
   readonly entities: ReadonlyMap<string, EntityPlan>;
+  /** By entity type: the others. */
+  readonly unreached: ReadonlyMap<string, EntityPlan>;
 }
 
 /** What plans are made from. */
@@ -53,7 +55,7 @@ export function planQuestion(action: string, planning: Planning): QuestionPlan |
   const context = planRecord(shape, reads.contextKeys, reads);
   const entities =
     context && planEntities(context, [...scope.principalTypes, ...scope.resourceTypes], planning);
-  return entities && { action: scope.uid, context, entities };
+  return entities && { action: scope.uid, context, entities, unreached: planUnreached(entities, planning) };
 }
 
 /** From what a question names on, as far as policies can follow. */
@@ -76,6 +78,18 @@ function planEntities(
     );
     plans.set(type, { ...plan, parentTypes, ...(ids && { ids }) });
     for (const next of [...parentTypes, ...typesIn(plan)]) open.add(next);
+  }
+  return plans;
+}
+
+function planUnreached(
+  reached: ReadonlyMap<string, EntityPlan>,
+  { shapes, reads }: Planning,
+): Map<string, EntityPlan> {
+  const plans = new Map<string, EntityPlan>();
+  for (const [type, shape] of shapes.entities) {
+    const plan = reached.has(type) ? undefined : planRecord(shape, new Set(), reads);
+    if (plan) plans.set(type, { ...plan, parentTypes: [], ...(shape.ids && { ids: shape.ids }) });
   }
   return plans;
 }

@@ -107,7 +107,7 @@ describe('the scenarios', () => {
       'policies-1000',
       'policies-10000',
     ];
-    const modes = ['audit-async', 'audit-written', 'audit-synced', 'mixed', 'mesh'];
+    const modes = ['audit-async', 'audit-written', 'audit-synced', 'mixed', 'mesh', 'evaluated'];
     expect(new Set(SCENARIOS)).toEqual(new Set([...wanted, ...modes]));
     expect(() => planned(['tepid'], requestMaker(), true)).toThrow("no scenario 'tepid'");
   });
@@ -165,6 +165,7 @@ describe('the table of numbers to reach', () => {
       scenarios: [
         result('hot', measured(750, 130)),
         result('cold', measured(500, 999)),
+        result('evaluated', measured(500, 999)),
         result('policies-10', measured(300, 9)),
         result('policies-10000', measured(200, 9)),
       ],
@@ -180,7 +181,11 @@ describe('the table of numbers to reach', () => {
     });
     expect(good.filter(({ verdict }) => verdict !== 'reached')).toEqual([]);
     const bad = reachTable({
-      scenarios: [result('hot', measured(740, 1001)), result('cold', measured(500, 1000))],
+      scenarios: [
+        result('hot', measured(740, 1001)),
+        result('cold', measured(500, 1000)),
+        result('evaluated', measured(500, 1000)),
+      ],
       startMs: { one: 1000, all: 1000 },
       peers: (_scenario, peer) => figure(peer === 'cerbos' ? 5.9 : 3.9),
       overload: figure(3.1),

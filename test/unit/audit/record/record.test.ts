@@ -193,6 +193,15 @@ describe('recordLine', () => {
     for (const name of elsewhere) expect(line).not.toHaveProperty(name);
   });
 
+  it('has the question of what was answered like another one, and says which', () => {
+    const trace = allowedTrace({ cache: { hit: false, like: HIT.of } });
+    const line = record(trace);
+    expect(line['cache']).toEqual({ hit: false, like: HIT.of });
+    expect(line).toEqual({ ...record(allowedTrace({ cache: { hit: false } })), cache: line['cache'] });
+    for (const name of ['principal', 'action', 'resource', 'context', 'entities', 'engine'])
+      expect(line).toHaveProperty(name);
+  });
+
   it('takes less than a kilobyte for a cached answer to a call within the mesh', () => {
     const { identities } = everything();
     if (!identities) throw new Error('the fixture has no identities');

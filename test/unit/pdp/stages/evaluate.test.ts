@@ -26,17 +26,6 @@ describe('an equal question is answered from the cache', () => {
     expect((await decide(accessRequest({ sni: 'b', ip: '10.0.0.2' }))).cache?.hit).toBe(true);
   });
 
-  test.each([
-    ['another workload', { source: WEB }],
-    ['another path', { path: '/other' }],
-    ['another method', { method: 'PUT' }],
-    ['another destination', { destination: WEB }],
-  ])('never for %s', async (_what, options) => {
-    const { decide } = setUp();
-    await decide();
-    expect((await decide(accessRequest(options))).cache).toEqual({ hit: false });
-  });
-
   test('a deny as well as a permit', async () => {
     const { decide } = setUp({ policies: '@id("f") forbid(principal, action, resource);' });
     await decide();
@@ -52,6 +41,88 @@ describe('an equal question is answered from the cache', () => {
     expect((await decide()).decision.verdict).toBe('permit');
     answer = refuse('token_expired');
     expect((await decide()).decision).toMatchObject({ verdict: 'deny', reason: 'token_expired' });
+  });
+});
+
+describe('what came of a question that the policies cannot tell from it is taken', () => {
+  test.each([
+    ['another workload', { source: WEB }],
+    ['another path', { path: '/other' }],
+    ['another destination', { destination: WEB }],
+  ])('for %s, where they cannot', async (_what, options) => {
+    const { decide } = setUp();
+    const first = await decide();
+    const other = await decide(accessRequest(options));
+    expect(other.cache).toEqual({ hit: false, like: first.id });
+    expect(other.decision.policies).toEqual(['all']);
+  });
+
+  test.each([
+    [
+      'another workload',
+      { source: WEB },
+      `forbid(principal == ZeroTrust::Workload::"${WEB}", action, resource)`,
+    ],
+    [
+      'another path',
+      { path: '/other' },
+      'forbid(principal, action, resource) when { resource.path like "/o*" }',
+    ],
+    ['another method', { method: 'PUT' }, 'permit(principal, action, resource)'],
+    [
+      'another destination',
+      { destination: WEB },
+      `forbid(principal, action, resource in ZeroTrust::Service::"${WEB}")`,
+    ],
+  ])('but not for %s, where they can', async (_what, options, policy) => {
+    const { decide } = setUp({ policies: `${PERMIT_ALL} @id("other") ${policy};` });
+    await decide();
+    expect((await decide(accessRequest(options))).cache).toEqual({ hit: false });
+  });
+
+  test('for as long as evaluations are kept, whatever the inputs of the other one were good for', async () => {
+    let user = userIdentity('alice', { expiresAt: START / 1000 + 5 });
+    const { decide, clock } = setUp({ user: () => Promise.resolve(user), maxAgeMs: 60_000 });
+    const first = await decide();
+    user = userIdentity('bob', { expiresAt: START / 1000 + 300 });
+    clock.advance(59_999);
+    const second = await decide();
+    expect(second).toMatchObject({
+      cache: { hit: false, like: first.id },
+      decision: { cacheableUntil: START + 60_000 },
+    });
+    user = userIdentity('eve', { expiresAt: START / 1000 + 300 });
+    clock.advance(1);
+    expect((await decide()).cache).toEqual({ hit: false });
+  });
+
+  test('and the next equal question is answered by this one', async () => {
+    const { decide } = setUp();
+    await decide();
+    const other = await decide(accessRequest({ source: WEB }));
+    expect((await decide(accessRequest({ source: WEB }))).cache).toEqual({
+      hit: true,
+      of: other.id,
+      ageMs: 0,
+    });
+  });
+
+  test('never under other policies', async () => {
+    const { decide, activate } = setUp();
+    await decide();
+    activate('@id("none") forbid(principal, action, resource);');
+    expect(await decide(accessRequest({ source: WEB }))).toMatchObject({
+      cache: { hit: false },
+      decision: { verdict: 'deny', policies: ['none'] },
+    });
+  });
+
+  test('but not of one with a policy that could not be evaluated', async () => {
+    const { decide } = setUp({
+      policies: `${PERMIT_ALL} @id("errs") permit(principal is ZeroTrust::Workload, action, resource) when { "a" like "b" || 9223372036854775807 + 1 == 2 };`,
+    });
+    await decide();
+    expect((await decide(accessRequest({ path: '/other' }))).cache).toEqual({ hit: false });
   });
 });
 

@@ -180,6 +180,15 @@ describe('what the engine is told of a question', () => {
     expect(snapshot.evaluate(TYPED)).toEqual(engine.evaluate(TYPED));
   });
 
+  test('is without entities of types that nothing read leads to', () => {
+    const far: CedarEntity = { uid: { type: 'Elsewhere', id: 'x' }, attrs: { a: 1 }, parents: [] };
+    const view = viewOf(POLICIES, 'Action::"view"');
+    const told = view?.narrowed({ ...TYPED, entities: [far, ...TYPED.entities] });
+    expect(told).toEqual(view?.narrowed(TYPED));
+    const wrong = { ...far, attrs: { a: 'b' } };
+    expect(view?.narrowed({ ...TYPED, entities: [wrong, ...TYPED.entities] })).toBeUndefined();
+  });
+
   test('is refused with the same words wherever any value is replaced by another, or left out', () => {
     for (const path of places(TYPED)) {
       for (const odd of ODD)
