@@ -26,13 +26,17 @@ function comparable({ trace, bytes, line }: Answered, ids: readonly string[]) {
     decision_id: _id,
     cache,
     ...record
-  } = JSON.parse(line) as { decision_id: string; cache?: { of?: string } };
+  } = JSON.parse(line) as { decision_id: string; cache?: { of?: string; like?: string } };
   const answered = decodeCheckResponse(bytes, EXT_AUTHZ_TYPES.CheckResponse);
   const text = (value: unknown) => JSON.stringify(value).replaceAll(trace.id, 'id');
+  const place = (name: 'of' | 'like') => {
+    const id = cache?.[name];
+    return id === undefined ? {} : { [name]: ids.indexOf(id) };
+  };
   const { cacheable_until: until, ...metadata } = answered.metadata;
   return {
     record: text(record),
-    cache: { ...cache, ...(cache?.of !== undefined && { of: ids.indexOf(cache.of) }) },
+    cache: { ...cache, ...place('of'), ...place('like') },
     answer: text({ ...answered, metadata }),
     until: Number(until ?? 0),
   };
