@@ -40,7 +40,7 @@ describe('the decision log in batches over HTTP', () => {
       await log.delivered('http', 200);
       await log.kill();
     }
-    await log.start(0);
+    await log.start(0, 60_000);
     expect(await log.stop()).toBe(0);
     const taken = linesTaken(receiver);
     expect(log.lines().map((line, index) => (taken.get(index) === line ? 'same' : line))).toEqual(

@@ -26,7 +26,7 @@ describe.skipIf(findKafkaBroker() === undefined)('the decision log in a Kafka to
       await log.delivered('kafka', 200);
       await log.kill();
     }
-    await log.start(0);
+    await log.start(0, 60_000);
     expect(await log.stop()).toBe(0);
 
     const lines = log.lines();

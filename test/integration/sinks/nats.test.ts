@@ -29,7 +29,7 @@ describe.skipIf(findNatsServer() === undefined)('the decision log in a NATS JetS
       if (round % 2 === 0) await log.delivered('nats', 200);
       await log.kill();
     }
-    await log.start(0);
+    await log.start(0, 60_000);
     expect(await log.stop()).toBe(0);
 
     const lines = log.lines();

@@ -60,7 +60,7 @@ describe('the decision log over OTLP', () => {
       await log.kill();
     }
     collector.answer = () => 200;
-    await log.start(0);
+    await log.start(0, 60_000);
     expect(await log.stop()).toBe(0);
 
     const records = recordsIn(collector.taken.map(({ body }) => body));

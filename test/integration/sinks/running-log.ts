@@ -55,7 +55,7 @@ export class RunningLog {
     });
   }
 
-  /** Starts it; it then writes a burst of ten records every so many ms. */
+  /** Starts it; it then writes a burst of ten records every so many ms (0: none). Its sinks have `drainMs` for the rest when it is stopped. */
   async start(everyMs = 5, drainMs = 10_000): Promise<void> {
     const options: LogChildOptions = { dir: this.dir, log: LOG, sinks: this.#sinks, everyMs, drainMs };
     const child = fork(CHILD, [JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
