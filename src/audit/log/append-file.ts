@@ -39,9 +39,14 @@ export class AppendFile {
     return this.#position.size;
   }
 
+  /** Opens the file where it is not open yet, creating it. Throws the system's error. */
+  open(): number {
+    return this.#fd ?? this.#open();
+  }
+
   /** Appends one batch. Throws the system's error; the batch is then not in the file. */
   append(bytes: Buffer): void {
-    const fd = this.#fd ?? this.#open();
+    const fd = this.open();
     this.#assertUntouched(fd);
     const { size } = this.#position;
     try {

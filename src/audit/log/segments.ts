@@ -72,6 +72,8 @@ export class OpenSegment {
   #files: Files | undefined;
   /** A pack that was just appended to and waits for the same fate as its lines. */
   #packed = false;
+  /** Whether the last pack failed. Lines alone would then say that the log can be written, and the next batch that it cannot. */
+  #packFailed = false;
 
   constructor(options: OpenSegmentOptions, position: SegmentPosition | undefined, now: number) {
     this.#options = options;
@@ -123,8 +125,11 @@ export class OpenSegment {
   #append(file: 'pack' | 'lines', bytes: Buffer, index: number, now: number): void {
     const files = (this.#files ??= this.#at(index, now));
     try {
+      if (this.#packFailed) files.pack.open();
+      this.#packFailed = false;
       files[file].append(bytes);
     } catch (error) {
+      this.#packFailed ||= file === 'pack';
       if (error instanceof ChangedFileError) this.#files = undefined;
       throw error;
     }

@@ -64,7 +64,7 @@ test('a decision log that breaks denies, and turns readiness and health watchers
   const seen = watch(client);
   await eventually('serving', () => (seen.at(-1) === SERVING ? true : undefined));
   await folder.unmount();
-  // The open segment is still written to; the next one cannot be made.
+  // An open file is still written to; the pack of the first decisions cannot be made.
   const denied = await eventually('a deny', async () => {
     const checks = Array.from({ length: 20 }, () => client.check(checkRequestBytes()));
     return (await Promise.all(checks)).find(({ allowed }) => !allowed);

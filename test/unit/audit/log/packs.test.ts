@@ -1,5 +1,14 @@
-import { appendFileSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { NODE_LOG_FS } from '../../../../src/audit/log/log-fs.ts';
 import { packName } from '../../../../src/audit/log/segments.ts';
@@ -7,6 +16,7 @@ import { logSegments } from '../../../../src/audit/read/log-folder.ts';
 import { loadPack } from '../../../../src/audit/read/pack.ts';
 import { type Blob, contextBlob, payloadDigest } from '../../../../src/audit/record/blob.ts';
 import { createManualClock } from '../../../support/clock.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { faultyFs, line, openWriter, records, systemError, tempDir } from '../log-fixture.ts';
 
 const ONE = contextBlob('{"a":1}');
@@ -71,6 +81,22 @@ describe('what lines refer to', () => {
     await expect(writer.append(line('lost'), [ONE])).rejects.toThrow('ENOSPC');
     full = false;
     await writer.append(line('d-1'), [ONE]);
+    expect(packText(dir)).toBe(`${ONE.digest} ${ONE.payload()}\n`);
+  });
+
+  it('keeps the log from being called writable until a pack can be opened again', async () => {
+    const dir = tempDir();
+    const path = join(dir, packName(0));
+    const writer = await openWriter(dir, { retryMs: 5 });
+    mkdirSync(path);
+    await expect(writer.append(line('lost'), [ONE])).rejects.toThrow('EISDIR');
+    await delay(50);
+    expect(writer.healthy).toBe(false);
+    expect(records(dir).map(({ kind }) => kind)).toEqual(['boot']);
+    rmSync(path, { recursive: true });
+    await eventually('writable', () => (writer.healthy ? true : undefined));
+    await writer.append(line('d-1'), [ONE]);
+    expect(records(dir)).toMatchObject([{ kind: 'boot' }, { kind: 'gap', count: 1 }, { decision_id: 'd-1' }]);
     expect(packText(dir)).toBe(`${ONE.digest} ${ONE.payload()}\n`);
   });
 
