@@ -107,6 +107,8 @@ export async function startApp(
   state.listening = true;
   events.start();
   stack.use(followReadiness(surfaces.grpc, readiness));
+  // Not before, for the core is the start's; what ends earlier is sealed at its end.
+  audit.sealer.start();
   return appOf(config, { surfaces, policies: core.policies, readiness, state, seat }, stack.move());
 }
 

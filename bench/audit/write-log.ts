@@ -64,7 +64,8 @@ export async function writeLog(dir: string, count: number, keys: string): Promis
     clock: CLOCK,
     logger,
   });
-  sealer.start(writer);
+  sealer.follow(writer);
+  sealer.start();
   const recorder = createRecorder({
     writer,
     onFailure: 'deny',

@@ -32,7 +32,7 @@ export interface AuditLog {
   readonly selfReplay: SelfReplay | undefined;
 }
 
-/** Opens the decision log, says in it with which configuration this run begins, and lets its heart beat. */
+/** Opens the decision log, says in it with which configuration this run begins, and lets its heart beat. What seals it is not started yet. */
 export async function openAuditLog(config: Config, log: Log, stack: AsyncDisposableStack): Promise<AuditLog> {
   return await openIn(config.audit.dir, () => openLog(config, log, stack));
 }
@@ -62,7 +62,7 @@ async function openLog(config: Config, log: Log, stack: AsyncDisposableStack): P
       logger: log,
     }),
   );
-  sealer.start(writer);
+  sealer.follow(writer);
   sinks.start(writer.committed);
   await recordConfigChange(config, writer);
   stack.use(startHeartbeat(writer, config.audit.heartbeat_s * 1000, log));

@@ -27,8 +27,10 @@ export type SealedWriter = Pick<LogWriter, 'committed' | 'appendControl'>;
 
 /** Seals the log of this process, in a thread of its own. Dispose it after the writer: it then seals what that has written last. */
 export interface LogSealer extends AsyncDisposable {
+  /** Says what is to be sealed: from `start` on, or at the end. */
+  follow(writer: SealedWriter): void;
   /** Begins, without waiting for anything. */
-  start(writer: SealedWriter): void;
+  start(): void;
   lag(): SealLag;
   /** What operators should know; none while all is well. */
   warnings(): readonly string[];
@@ -66,7 +68,7 @@ export function createLogSealer(options: LogSealerOptions): LogSealer {
 class SealThread implements LogSealer {
   restarts = 0;
   readonly #options: LogSealerOptions;
-  readonly #startedAt: number;
+  #startedAt: number | undefined;
   #writer: SealedWriter | undefined;
   #status: SealStatus = { size: 0, time: 0, sealing: false, problems: [] };
   #statusAt: number | undefined;
@@ -82,12 +84,16 @@ class SealThread implements LogSealer {
 
   constructor(options: LogSealerOptions) {
     this.#options = options;
-    this.#startedAt = options.clock.monotonic();
   }
 
-  start(writer: SealedWriter): void {
+  follow(writer: SealedWriter): void {
     this.#writer = writer;
-    this.#begin(writer);
+  }
+
+  start(): void {
+    if (!this.#writer || this.#startedAt !== undefined) return;
+    this.#startedAt = this.#options.clock.monotonic();
+    this.#begin(this.#writer);
   }
 
   get size(): number {
@@ -101,7 +107,8 @@ class SealThread implements LogSealer {
   lag(): SealLag {
     const { clock } = this.#options;
     const records = Math.max(0, (this.#writer?.committed.read().nextIndex ?? 0) - this.#status.size);
-    return { records, ms: clock.monotonic() - (this.#statusAt ?? this.#startedAt) };
+    const now = clock.monotonic();
+    return { records, ms: now - (this.#statusAt ?? this.#startedAt ?? now) };
   }
 
   warnings(): readonly string[] {
@@ -121,6 +128,7 @@ class SealThread implements LogSealer {
   #finish(): PromiseWithResolvers<void> {
     const finished = Promise.withResolvers<void>();
     clearTimeout(this.#timer);
+    this.start();
     const worker = this.#worker;
     if (worker === undefined) return this.#ended(finished);
     const { finishMs = 10_000, logger } = this.#options;
@@ -148,14 +156,14 @@ class SealThread implements LogSealer {
     try {
       this.#lock ??= lockFor(settings.dir);
       const data: SealWorkerData = { settings, committed: writer.committed.buffer };
-      this.#follow(new Worker(WORKER, { workerData: data }), writer);
+      this.#watch(new Worker(WORKER, { workerData: data }), writer);
     } catch (error) {
       if (error instanceof DirLockedError) this.#again(writer, LOCK_RETRY_MS);
       else this.#crashed(writer, error);
     }
   }
 
-  #follow(worker: Worker, writer: SealedWriter): void {
+  #watch(worker: Worker, writer: SealedWriter): void {
     this.#worker = worker;
     let reason: unknown;
     worker.on('message', (message: FromSealer) => this.#take(message, worker, writer));

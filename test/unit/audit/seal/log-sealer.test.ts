@@ -25,7 +25,7 @@ interface Running {
 
 /** A writer with the real sealing thread. */
 async function run(
-  options: Partial<LogSealerOptions> = {},
+  { begins = true, ...options }: Partial<LogSealerOptions> & { readonly begins?: boolean } = {},
   dir = tempDir(),
   committed?: CommitPosition,
 ): Promise<Running> {
@@ -43,7 +43,8 @@ async function run(
   });
   onTestFinished(() => sealer[Symbol.asyncDispose]());
   const appendControl = writer.appendControl.bind(writer);
-  sealer.start({ appendControl, committed: committed ?? writer.committed });
+  sealer.follow({ appendControl, committed: committed ?? writer.committed });
+  if (begins) sealer.start();
   return { dir, writer, sealer, said };
 }
 
@@ -85,6 +86,16 @@ describe('the thread that seals', () => {
       readFileSync(join(dir, 'checkpoint'), 'utf8'),
     );
     expect(existsSync(join(dir, 'keys/writer.lock'))).toBe(false);
+  });
+
+  it('seals all the same where the end comes before its start', async () => {
+    const { dir, writer, sealer } = await run({ begins: false });
+    await append(writer, 300);
+    await delay(50);
+    expect(existsSync(join(dir, 'checkpoint'))).toBe(false);
+    await writer[Symbol.asyncDispose]();
+    await sealer[Symbol.asyncDispose]();
+    expect(expectSealed(dir)).toBe(linesOf(dir).length);
   });
 
   it('has notes and rotations recorded by the writer', async () => {
