@@ -66,7 +66,8 @@ const pinned = join(root, 'node_modules/.bin/node');
 const node = existsSync(pinned) ? pinned : process.execPath;
 if (wants.has('--build')) {
   if (!existsSync(join(root, 'dist/main.js'))) rmSync(join(root, 'dist'), { recursive: true, force: true });
-  const inputs = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json', ...filesUnder('src')];
+  const how = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/build.mjs'];
+  const inputs = [...how, ...filesUnder('src')];
   once('dist/.built', digestOf(inputs), 'building …', () => run(node, ['scripts/build.mjs']));
 }
 if (wants.has('--test-parts')) run(node, ['scripts/parts.mjs']);

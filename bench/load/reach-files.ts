@@ -33,7 +33,7 @@ const Peers = z.object({
 });
 
 /** What is measured: all else may change without a figure becoming another. */
-const SERVED = ['src', 'bin/pdp', 'package-lock.json'];
+const SERVED = ['src', 'bin/pdp', 'scripts/build.mjs', 'package-lock.json'];
 
 /** Whether other code is served now than at `commit`, or nobody can say, for it is not one. */
 function servesOther(commit: string): boolean {
