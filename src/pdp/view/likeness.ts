@@ -19,6 +19,9 @@ export function likenessOf(
   return new Likeness(plan, distinctions).of(request);
 }
 
+/** An entity: its type, and its id or, where no policy names it, its number. */
+type Reference = readonly [type: string, id: string | number];
+
 class Likeness {
   readonly #plan: QuestionPlan;
   readonly #distinctions: SliceDistinctions;
@@ -92,7 +95,7 @@ class Likeness {
     return told;
   }
 
-  #reference(uid: EntityUid | undefined): unknown {
+  #reference(uid: EntityUid | undefined): Reference | undefined {
     if (!uid || !this.#isPlanned(uid)) return this.#odd();
     const text = uidText(uid);
     this.#count(text);
@@ -131,13 +134,19 @@ class Likeness {
       const text = uidText(parent);
       return this.#isNamed(text, parent.type) || (this.#occurrences.get(text) ?? 0) > 1;
     });
-    return told.map((parent) => this.#reference(parent));
+    // Cedar's parents are a set.
+    return told.map((parent) => this.#reference(parent)).toSorted(byText);
   }
 
   #odd(): undefined {
     this.#isOdd = true;
     return undefined;
   }
+}
+
+function byText(one: Reference | undefined, other: Reference | undefined): number {
+  const [a, b] = [String(one), String(other)];
+  return a < b ? -1 : Number(a > b);
 }
 
 /** What is no text and no set of texts is compared with none: strict validation sees to that. */
