@@ -101,7 +101,7 @@ function planRecord({ fields }: RecordShape, names: Names, reads: Reads): Record
   const plans = new Map<string, FieldPlan>();
   const required: string[] = [];
   for (const [name, field] of fields) {
-    if (SPECIAL.has(name)) return undefined;
+    if (SPECIAL.has(name) || holdsSpecial(field.type)) return undefined;
     const read = names === 'all' || names.has(name);
     const inner = names === 'all' || reads.wholeAttributes.has(name) ? 'all' : reads.attributes;
     const parted = read && inner !== 'all' && field.type.kind === 'record';
@@ -111,6 +111,12 @@ function planRecord({ fields }: RecordShape, names: Names, reads: Reads): Record
     if (field.required) required.push(name);
   }
   return { fields: plans, required };
+}
+
+function holdsSpecial(type: ValueType): boolean {
+  if (type.kind === 'set') return holdsSpecial(type.element);
+  if (type.kind !== 'record') return false;
+  return [...type.shape.fields].some(([name, field]) => SPECIAL.has(name) || holdsSpecial(field.type));
 }
 
 /** The entity types that what policies read of a record refers to. */

@@ -333,6 +333,21 @@ describe('what makes questions alike', () => {
     expect(likeness(ask({ entities: wrongParent }))).toBeUndefined();
   });
 
+  test('what JavaScript takes for something else has no likeness, however deep it is', () => {
+    const schema = `type Part = { "__proto__"?: { a?: String } };
+      entity User, Doc; action view appliesTo { principal: [User], resource: [Doc], context: { x?: Set<Part>, y?: Set<Part> } };`;
+    const condition = 'context has x && context has y && context.x == context.y';
+    const snapshot = snapshotOf(
+      `@id("p") permit(principal, action, resource) when { ${condition} };`,
+      schema,
+    );
+    const parts = (a: string) => JSON.parse(`[{"__proto__":{"a":"${a}"}}]`) as CedarValue;
+    const one = ask({ entities: [], context: { x: parts('1'), y: parts('1') } });
+    const other = ask({ entities: [], context: { x: parts('2'), y: parts('1') } });
+    expect(snapshot.evaluate(one)).not.toEqual(snapshot.evaluate(other));
+    expect(snapshot.likeness(one)).toBeUndefined();
+  });
+
   test('too many patterns are none', () => {
     const many = Array.from({ length: 65 }, (_, n) => `resource.path == "/${n}"`).join(' || ');
     const likeness = likenessBy(`resource has path && (${many})`);
