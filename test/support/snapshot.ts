@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -53,7 +53,11 @@ export interface PolicyFolder extends AsyncDisposable {
 /** Makes a policy set folder with the sample schema and one policy file, `main.cedar`. */
 export async function createPolicyFolder(policies: string): Promise<PolicyFolder> {
   const path = await mkdtemp(join(tmpdir(), 'pdp-policies-'));
-  const write = (file: string, text: string): Promise<void> => writeFile(join(path, file), text);
+  // In one step: half a file is a change of its own to whoever looks often.
+  const write = async (file: string, text: string): Promise<void> => {
+    await writeFile(`${path}.next`, text);
+    await rename(`${path}.next`, join(path, file));
+  };
   await write('schema.cedarschema', SAMPLE_SCHEMA);
   await write('main.cedar', policies);
   return {

@@ -8,6 +8,9 @@ import { connect } from '../../unit/api/grpc-client.ts';
 
 const permit = (id: string) => `@id("${id}") permit(principal, action, resource);\n`;
 
+/** The thread that compiles has the lowest priority: on a machine that is busy with other things it waits for all of them. */
+const COMPILED_MS = 60_000;
+
 test('policies change under load: a bad set is refused and told, a good one is taken, and no check fails', async () => {
   await using folder = await createPolicyFolder(permit('first'));
   await using pdp = await startPdp({
@@ -19,7 +22,8 @@ test('policies change under load: a bad set is refused and told, a good one is t
   const stop = new AbortController();
   let answered = 0;
   const lane = async (): Promise<void> => {
-    while (!stop.signal.aborted) {
+    // A test that failed leaves its server: nobody is to ask that until the memory is full.
+    while (!stop.signal.aborted && failures.length < 1000) {
       const answer = await client
         .check(checkRequestBytes())
         .catch((error: unknown) => void failures.push(error));
@@ -39,8 +43,10 @@ test('policies change under load: a bad set is refused and told, a good one is t
     );
 
   await folder.write('main.cedar', `${permit('first')}@id("bad") permit(`);
-  await eventually('the bad set is refused', async () =>
-    (await metric('refused')) === 1 ? true : undefined,
+  await eventually(
+    'the bad set is refused',
+    async () => ((await metric('refused')) === 1 ? true : undefined),
+    COMPILED_MS,
   );
   const told = (await (await ops('/readyz')).json()) as {
     ready: boolean;
@@ -54,8 +60,10 @@ test('policies change under load: a bad set is refused and told, a good one is t
   expect([...seen.values()]).toEqual(['first']);
 
   await folder.write('main.cedar', permit('second'));
-  await eventually('the good set is in force', () =>
-    [...seen.values()].includes('second') ? true : undefined,
+  await eventually(
+    'the good set is in force',
+    () => ([...seen.values()].includes('second') ? true : undefined),
+    COMPILED_MS,
   );
   expect(await metric('loaded')).toBe(1);
   expect(((await (await ops('/readyz')).json()) as { details: object }).details).not.toHaveProperty(
@@ -69,7 +77,7 @@ test('policies change under load: a bad set is refused and told, a good one is t
   // Each record names the snapshot that decided it.
   const records = (await pdp.records(answered)) as unknown as { snapshot: string; policies: string[] }[];
   for (const { snapshot, policies } of records) expect(seen.get(snapshot)).toBe(policies.join());
-}, 30_000);
+}, 150_000);
 
 test('SIGHUP looks at the policies at once', async () => {
   await using folder = await createPolicyFolder(permit('first'));
