@@ -69,13 +69,23 @@ export interface Setup extends Partial<Omit<DecisionPointParts, 'user' | 'device
   readonly device?: DeviceIdentity | Refusal | (() => Promise<DeviceIdentity | Refusal | undefined>);
 }
 
+const compiled = new Map<string, PolicySnapshot>();
+
+/** What `snapshotOf` compiles, compiled once for all decision points of a test file: a snapshot never changes. */
+function sharedSnapshotOf(...texts: Parameters<typeof snapshotOf>): PolicySnapshot {
+  const key = JSON.stringify(texts);
+  const snapshot = compiled.get(key) ?? snapshotOf(...texts);
+  compiled.set(key, snapshot);
+  return snapshot;
+}
+
 /** A decision point of real parts, apart from the verified identities, the clock and the log. */
 export function setUp({ policies = PERMIT_ALL, schema, entities, user, device, ...parts }: Setup = {}) {
   const clock: ManualClock = createManualClock();
   const records: DecisionTrace[] = [];
   const observed: DecisionTrace[] = [];
   const cache = createDecisionCache(1024 * 1024);
-  let snapshot: PolicySnapshot | undefined = snapshotOf(policies, schema, entities);
+  let snapshot: PolicySnapshot | undefined = sharedSnapshotOf(policies, schema, entities);
   const point = createDecisionPoint({
     clock,
     workload: createWorkloadAuthenticator(),
@@ -109,7 +119,7 @@ export function setUp({ policies = PERMIT_ALL, schema, entities, user, device, .
     snapshot: (): PolicySnapshot | undefined => snapshot,
     /** Puts another snapshot in force. */
     activate: (next: string | undefined): void => {
-      snapshot = next === undefined ? undefined : snapshotOf(next, schema, entities);
+      snapshot = next === undefined ? undefined : sharedSnapshotOf(next, schema, entities);
     },
     /** Decides one question; `scope` is 50 ms unless given. */
     decide: async (
