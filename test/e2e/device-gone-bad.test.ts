@@ -42,7 +42,7 @@ beforeAll(async () => {
   const replica = async () =>
     stack.use(await startMesh({ config, editEnvoy: (envoy) => serveMail(envoy, mail) }));
   site = { replicas: [await replica(), await replica()], transmitter, mail, caBundle: ca.bundle };
-}, 60_000);
+});
 
 afterAll(() => stack.disposeAsync());
 

@@ -196,7 +196,7 @@ describe.skipIf(!canRun)('scenario 6, just in time, through Envoy and with two r
       return status === 200 ? true : undefined;
     });
     await untilWrite('kim', 403);
-  }, 60_000);
+  });
 });
 
 async function changesIn({ auditDir }: PdpProcess): Promise<object[]> {

@@ -22,7 +22,7 @@ describe.skipIf(findEnvoy() === undefined)('identity onward, through Envoy', () 
       },
     });
     keys = createRemoteJWKSet(new URL(`http://${address}/.well-known/jwks.json`));
-  }, 60_000);
+  });
   afterAll(() => mesh[Symbol.asyncDispose]());
 
   /** What the service saw of a request that was let through. */
@@ -103,7 +103,7 @@ describe.skipIf(findEnvoy() === undefined)('identity onward, through Envoy', () 
         'x-caller-identity',
       ]);
     }
-  }, 60_000);
+  });
 
   test('a token of one request does not become the identity of another', async () => {
     const alices = await seen({

@@ -76,7 +76,7 @@ describe.skipIf(findGo() === undefined)('a log that the sealer of the process ha
     const built = buildVerifier();
     program = built.program;
     return built.remove;
-  }, 120_000);
+  });
 
   test('is proven line by line by a verifier that is not ours, over restarts and epochs', () => {
     const log = new GrowingLog();

@@ -58,7 +58,7 @@ describe.skipIf(findGo() === undefined)(
         broken.remove();
         built.remove();
       };
-    }, 120_000);
+    });
 
     test.each([1, 2, 255, 256, 257, 4097, 65_536, 65_536 + 300])(
       'finds every line of a log of %i in its tree, and the tree grown out of its older checkpoint',

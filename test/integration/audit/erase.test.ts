@@ -102,7 +102,7 @@ test('a person is erased from the log of a PDP that goes on serving, and the log
   const replayed = await runPdp('audit', 'replay', dir, '--json');
   expect(JSON.parse(replayed.out)).toMatchObject({ mismatch: 0 });
   expect(replayed.out).toContain('erased');
-}, 60_000);
+});
 
 test('a person is erased from a log that nobody writes, once and for all', async () => {
   const { pdp, ask, erase, dir } = await servePrivately();
@@ -114,7 +114,7 @@ test('a person is erased from a log that nobody writes, once and for all', async
   expect((await erase(...args)).out).toContain('nothing is kept of it');
   const verified = await runPdp('audit', 'verify', dir);
   expect(verified.out).not.toMatch(/INTEGRITY:\s+FAILED/);
-}, 60_000);
+});
 
 test.each([
   [['--subject', 'alice', '--reason', 'r'], /KIND:ID/],

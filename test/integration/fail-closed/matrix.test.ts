@@ -20,7 +20,7 @@ const LOG_LOST = 'the decision log cannot be written';
 
 describe.each(Object.entries(DEPENDENCIES) as [Dependency, string][])('%s', (dependency) => {
   const rows = MATRIX.filter((row) => row.dependency === dependency);
-  test.concurrent.each(rows)('$fault: $made ($configured): $ending $reason', run, 30_000);
+  test.concurrent.each(rows)('$fault: $made ($configured): $ending $reason', run);
 });
 
 test('the door is open in the matrix only where the configuration says omit', () => {

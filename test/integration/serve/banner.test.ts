@@ -37,7 +37,7 @@ async function started(overrides: object): Promise<{ readonly log: string; reado
   const written = { out: '', err: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (written.out += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (written.err += text));
-  await eventually('the banner', () => (/^ {2}log /m.test(written.out) ? true : undefined), 20_000);
+  await eventually('the banner', () => (/^ {2}log /m.test(written.out) ? true : undefined));
   const lines = `${written.out}\n${written.err}`.split('\n');
   return {
     log: lines.filter((line) => line.startsWith('{')).join('\n'),
@@ -49,7 +49,7 @@ test('says so loudly where nobody may ask', async () => {
   const { log, banner } = await started({});
   expect(log).toContain(NOBODY);
   expect(banner).toContain(NOBODY);
-}, 40_000);
+});
 
 test.each([
   ['a PEP', { grpc: { address: '127.0.0.1:0', allow: [CALLER] } }],
@@ -76,4 +76,4 @@ test('says what is served over HTTP, and warns where whoever reaches it may ask'
   });
   expect(banner).toContain('/access/v1 (AuthZEN) /.well-known/authzen-configuration');
   expect(log).toContain('whoever reaches the HTTP surface may ask the AuthZEN API, as configured');
-}, 40_000);
+});

@@ -154,7 +154,7 @@ test('an application asks over mutual TLS about the user it serves, and is the s
   });
   expect(records.at(-1)).toMatchObject({ explained: true, enforced: false, pep: { spiffe_id: OPERATOR } });
   expect(JSON.stringify(records)).not.toContain(subject.token);
-}, 60_000);
+});
 
 test('where PEPs must send the certificate of the source, callers are proven by their own connection, and explanations are given', async () => {
   const { folder, asking, token } = await startClinic(
@@ -194,7 +194,7 @@ test('where PEPs must send the certificate of the source, callers are proven by 
     { spiffe_id: OPERATOR },
     { spiffe_id: APP },
   ]);
-}, 60_000);
+});
 
 test('the token of a subject is verified for its issuer, in whatever header a request would carry it', async () => {
   const proxy = await createTestIssuer({ issuer: 'https://proxy.example.com', audience: 'clinic' });
@@ -222,7 +222,7 @@ test('the token of a subject is verified for its issuer, in whatever header a re
     return all.length >= 3 ? all : undefined;
   });
   expect(records[0]).toMatchObject({ user: 'proxy/dr-grey', source_identity: { spiffe_id: APP } });
-}, 60_000);
+});
 
 test('a PEP that may ask for its requests may ask nothing here, and nobody may where nobody was granted anything', async () => {
   const { asking, token } = await startClinic({});
@@ -233,7 +233,7 @@ test('a PEP that may ask for its requests may ask nothing here, and nobody may w
     expect(await ask('BatchCheck', { items: [question] })).toMatchObject({ code: status.PERMISSION_DENIED });
     expect(await ask('Explain', { check: question })).toMatchObject({ code: status.PERMISSION_DENIED });
   }
-}, 60_000);
+});
 
 test('callers of a plaintext listener may ask only what was chosen; health, reflection and metrics know the service', async () => {
   await using folder = await createConfigFolder({
@@ -270,7 +270,7 @@ test('callers of a plaintext listener may ask only what was chosen; health, refl
   expect(listed).toContain('pdp.v1.DecisionService');
   const metrics = await (await fetch(`http://${app.addresses.ops}/metrics`)).text();
   expect(metrics).toMatch(/pdp_checks_total\{surface="check",decision="DENY",reason="caller_not_allowed"/);
-}, 60_000);
+});
 
 /** What server reflection lists. */
 async function listServices({ client }: ReturnType<typeof connect>): Promise<string> {

@@ -82,7 +82,7 @@ test('a decision log that breaks denies, and turns readiness and health watchers
   await folder.mount();
   await eventually('serving again', () => (seen.at(-1) === SERVING ? true : undefined));
   expect((await client.check(checkRequestBytes())).allowed).toBe(true);
-}, 30_000);
+});
 
 test('health watchers are told of the drain while checks are still answered', async () => {
   await using pdp = await startPdp({ config: sampleConfig({ shutdown: { lag_ms: 1000, grace_ms: 200 } }) });

@@ -35,7 +35,7 @@ describe.skipIf(findKafkaBroker() === undefined)('the decision log in a Kafka to
       expect(value).toBe(lines[Number(headers['index'])]);
       expect([key, headers['log'], partition]).toEqual([LOG, LOG, messages[0]?.partition]);
     }
-  }, 90_000);
+  });
 
   test('is delivered over TLS to a user that proves a password (SCRAM)', async () => {
     await using ca = await createTestCa('kafka.test');
@@ -66,7 +66,7 @@ describe.skipIf(findKafkaBroker() === undefined)('the decision log in a Kafka to
     const count = log.lines().length;
     expect((await kafka.read(complete(count))).length).toBeGreaterThanOrEqual(count);
     expect(log.output).not.toContain('hush-hush');
-  }, 60_000);
+  });
 
   test('comes in smaller batches, and as stubs, where the broker takes less', async () => {
     await using kafka = await startKafka({ topic: 'audit', maxMessageBytes: 480 });
@@ -81,5 +81,5 @@ describe.skipIf(findKafkaBroker() === undefined)('the decision log in a Kafka to
     expect(stubs.length).toBeGreaterThan(0);
     for (const { value, headers } of stubs)
       expect(JSON.parse(value).bytes).toBe(Buffer.byteLength(lines[Number(headers['index'])] ?? ''));
-  }, 60_000);
+  });
 });

@@ -39,7 +39,7 @@ describe.skipIf(findNatsServer() === undefined)('the decision log in a NATS JetS
     expect(messages.length).toBe(lines.length);
     expect(byId.size).toBe(lines.length);
     for (const [index, line] of lines.entries()) expect(byId.get(`${LOG}/${index}`)).toBe(line);
-  }, 120_000);
+  });
 
   test('is delivered over TLS with a client certificate and a password', async () => {
     await using ca = await createTestCa('nats.test');
@@ -77,7 +77,7 @@ describe.skipIf(findNatsServer() === undefined)('the decision log in a NATS JetS
     expect(await log.stop()).toBe(0);
     expect(await nats.count('AUDIT')).toBe(log.lines().length);
     expect(log.output).not.toContain('hush-hush');
-  }, 60_000);
+  });
 
   test('gets a stub in the place of a record that is longer than the server takes', async () => {
     await using nats = await startNats({ config: { max_payload: 1024 } });
@@ -109,5 +109,5 @@ describe.skipIf(findNatsServer() === undefined)('the decision log in a NATS JetS
       index: stub,
       oversized: true,
     });
-  }, 60_000);
+  });
 });

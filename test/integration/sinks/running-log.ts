@@ -106,10 +106,8 @@ export class RunningLog {
   /** Awaits that a sink delivers. */
   async delivered(name: string, count: number): Promise<void> {
     const before = this.cursor(name);
-    await eventually(
-      `the sink ${name} delivers`,
-      () => (this.cursor(name) >= before + count ? true : undefined),
-      15_000,
+    await eventually(`the sink ${name} delivers`, () =>
+      this.cursor(name) >= before + count ? true : undefined,
     ).catch((error: unknown) => {
       throw new Error(`${String(error)}\n${this.output}`, { cause: error });
     });

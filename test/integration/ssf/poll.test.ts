@@ -188,7 +188,7 @@ describe('a stream that is polled', () => {
     await eventually('it is refused', () => test.stream.warnings().length > 0 || undefined);
     await writeFile(test.tokenFile, TRANSMITTER_TOKEN);
     await enqueue(transmitter, 'a');
-    await eventually('the event is acknowledged', () => isDone(transmitter), 20_000);
+    await eventually('the event is acknowledged', () => isDone(transmitter));
     expect(test.log.text()).not.toContain('canary');
   });
 

@@ -236,7 +236,7 @@ describe('the projection of a question to what policies read', () => {
       ),
       { numRuns: 250 },
     );
-  }, 60_000);
+  });
 
   test.each(ATOMS)('holds for a policy that says %s', (condition) => {
     const entities: { uid: EntityUid; attrs: object; parents: EntityUid[]; tags?: object }[] = [

@@ -148,7 +148,7 @@ describe('the scope index', () => {
     expect(snapshot.evaluate(ask({ type: 'Person', id: 'u4242' }, 'open', 'f43')).verdict).toBe('deny');
     expect(snapshot.evaluate(ask({ type: 'Bot', id: 'b' }, 'save', 'public')).policies).toEqual(['p10000']);
     expect(snapshot.evaluate(ask({ type: 'Bot', id: 'b' }, 'list', 'public')).policies).toEqual(['p10001']);
-  }, 60_000);
+  });
 
   it('keeps answering right when more slices are in use than the engine holds', () => {
     const people = Array.from(

@@ -155,7 +155,7 @@ describe('an answer that was given before', () => {
     });
     await fc.assert(property, { numRuns: 80 });
     expect(reused).toBeGreaterThan(200);
-  }, 120_000);
+  });
 
   test('is what a new decision would be, also where the clock goes back', async () => {
     const either = fc.oneof({ arbitrary: step, weight: 9 }, BACK);
@@ -164,7 +164,7 @@ describe('an answer that was given before', () => {
       await compare(steps, ({ answer: said }) => ({ answer: said }));
     });
     await fc.assert(property, { numRuns: 80 });
-  }, 120_000);
+  });
 });
 
 describe('an answer is not given again', () => {

@@ -172,7 +172,7 @@ describe('over mutual TLS', () => {
     socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
     await once(socket, 'close');
     expect(text).not.toContain('200');
-  }, 15_000);
+  });
 
   test('closes connections at their age, between requests, without a failed one', async () => {
     const { address } = await serveTls(50);

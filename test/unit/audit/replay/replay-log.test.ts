@@ -57,7 +57,7 @@ describe('replay of what the stages decided', () => {
       ),
       { numRuns: 25 },
     );
-  }, 60_000);
+  });
 
   it('is a match for every request test of the sample policies', async () => {
     using folder = logFolder();
@@ -69,7 +69,7 @@ describe('replay of what the stages decided', () => {
         mismatch: 0,
         notReplayable: 0,
       });
-  }, 60_000);
+  });
 
   it('is a match where routes are only observed, and a mismatch where such a deny says that it was enforced', async () => {
     using folder = logFolder();
@@ -82,7 +82,7 @@ describe('replay of what the stages decided', () => {
     expect(await replay(folder.dir)).toMatchObject({ match: cases });
     changeDecisions(folder.dir, (record) => ({ ...record, enforced: true }));
     expect((await replay(folder.dir)).fields).toEqual(new Map([['enforced', denies.length]]));
-  }, 60_000);
+  });
 
   it('is a match where the policies changed in between', async () => {
     using folder = logFolder();

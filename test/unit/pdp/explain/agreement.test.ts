@@ -281,7 +281,7 @@ describe('an explanation', () => {
       }),
       { numRuns: 40 },
     );
-  }, 120_000);
+  });
 
   test('never contradicts Cedar, for policies that no validation has seen', () => {
     fc.assert(
@@ -301,5 +301,5 @@ describe('an explanation', () => {
       }),
       { numRuns: 40 },
     );
-  }, 120_000);
+  });
 });

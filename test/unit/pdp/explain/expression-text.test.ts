@@ -86,7 +86,7 @@ describe('the text of an expression', () => {
       }),
       { numRuns: 2000 },
     );
-  }, 60_000);
+  });
 
   test.each([
     'context.source == ZeroTrust::Workload::"spiffe://prod.example.com/ns/payments/sa/payment-api"',

@@ -225,7 +225,7 @@ describe('the likeness of questions', () => {
     );
     // It is worth something only where different questions have the same.
     expect(alike).toBeGreaterThan(200);
-  }, 120_000);
+  });
 
   test.each(ATOMS)('is the same only where the answer is, for a policy that says %s', (condition) => {
     const snapshot = snapshotOf(
