@@ -34,6 +34,7 @@ export async function connectRedis(connection: RedisConnection): Promise<RedisCl
     connection.cluster === undefined
       ? new ioredis.Redis(serverOptions(connection, nodes, secrets))
       : new ioredis.Cluster(nodes.map(addressOf), clusterOptions(connection, nodes, secrets));
+  if (!isCluster(redis)) outlastFailovers(redis);
   report(redis, connection);
   renewSecrets(redis, connection, secrets);
   await abortable(connected(redis), AbortSignal.timeout(START_MS)).catch(() => undefined);
@@ -134,6 +135,20 @@ function clusterOptions(connection: RedisConnection, nodes: readonly RedisNode[]
 /** Tells the two apart that a client may be. */
 export function isCluster(redis: RedisClient): redis is Cluster {
   return redis.isCluster;
+}
+
+/** A failover that sentinels tell of while a connection is being made ends the client for good (ioredis 6.0): it is begun anew. */
+function outlastFailovers(redis: Redis): void {
+  const disconnect = redis.disconnect.bind(redis);
+  let isClosed = false;
+  redis.disconnect = (reconnect = false) => {
+    isClosed ||= !reconnect;
+    disconnect(reconnect);
+  };
+  const connect = (): void => {
+    if (!isClosed) void redis.connect().catch(() => undefined);
+  };
+  redis.on('end', () => void setTimeout(connect, retry(1)));
 }
 
 async function connectNode(node: Redis): Promise<void> {

@@ -10,7 +10,7 @@ import { eventually } from '../../support/eventually.ts';
 import { freePort } from '../../support/free-port.ts';
 import { findRedisServer } from '../../support/parts.ts';
 import { startRedis } from '../../support/redis.ts';
-import { startCluster } from '../../support/redis-topology.ts';
+import { SENTINEL_MASTER, startCluster, startSentinel } from '../../support/redis-topology.ts';
 import { createTestCa } from '../../support/test-ca.ts';
 import { type MemoryLog, memoryLog } from '../../unit/pip/fixture.ts';
 
@@ -109,6 +109,18 @@ describe.skipIf(findRedisServer() === undefined)('a connection to a real Redis',
     server.resume();
     await answers(redis);
     expect(Number((await server.client.get('count')) ?? 0)).toBeLessThanOrEqual(1);
+  });
+
+  test('comes back after a failover, whatever it was about when sentinels told of it', async () => {
+    const topology = stack.use(await startSentinel());
+    const sentinel = { urls: topology.urls, master: SENTINEL_MASTER };
+    const connections = await Promise.all(Array.from({ length: 100 }, () => connect({ sentinel })));
+    await topology.servers[0]?.stop();
+    await eventually(
+      'the loss is noticed',
+      () => connections.every(({ status }) => status !== 'ready') || undefined,
+    );
+    await Promise.all(connections.map((redis) => answers(redis)));
   });
 
   test('to a cluster is there for all of it at once', async () => {
