@@ -11,8 +11,9 @@ const CHUNK = 100;
 const port = parentPort;
 if (!port) throw new Error('compile-worker.ts runs as a worker only');
 const send = (message: CompileMessage): void => port.postMessage(message);
-// On Linux this is about the calling thread alone: what is being served goes first.
-setPriority(constants.priority.PRIORITY_LOW);
+// On Linux this is about the calling thread alone: what is being served goes first, but on a machine that is busy all the time the lowest priority would
+// hardly ever get to run, and a policy that ends an attack would wait for the attack to end.
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 try {
   const texts = workerData as PolicyTexts;
   const sources = new Map(texts.policies.map(({ file }, index) => [file, index]));

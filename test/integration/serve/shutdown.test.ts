@@ -34,7 +34,7 @@ async function steadyLoad(pdp: PdpProcess, lanes: number) {
 }
 
 test('SIGTERM under load loses no call: every check that was taken on is answered right, and recorded', async () => {
-  await using pdp = await startPdp({ config: sampleConfig({ shutdown: { lag_ms: 200 } }) });
+  await using pdp = await startPdp({ config: sampleConfig({ shutdown: { lag_ms: 1000 } }) });
   const load = steadyLoad(pdp, 20);
   await pdp.records(200);
   const stopping = pdp.stop();
