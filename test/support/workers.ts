@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client, Metadata, credentials } from '@grpc/grpc-js';
 import { type CheckAnswer, decodeCheckResponse } from '../../src/api/ext-authz/client.ts';
-import { type ConfigFolder, createConfigFolder } from './app.ts';
+import { type ConfigFolder, UNHURRIED, createConfigFolder } from './app.ts';
 import { eventually } from './eventually.ts';
 import { EXT_AUTHZ_TYPES } from './requests.ts';
 import { stopProcess } from './stop-process.ts';
@@ -40,7 +40,8 @@ export async function startWorkers(
   const folder = await createConfigFolder(overrides);
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder.path, name), text);
   const args = ['src/main.ts', 'serve', '--config', folder.configFile];
-  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'pipe'] });
+  const env = { ...process.env, ...UNHURRIED };
+  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'ignore', 'pipe'] });
   let text = '';
   child.stderr.setEncoding('utf8').on('data', (more: string) => void (text += more));
   const dispose = async (): Promise<void> => {

@@ -19,6 +19,9 @@ interface Lane {
   since: number;
 }
 
+// A busy machine must not make a deny of a permit.
+const decision = { timeout_ms: 5000 };
+
 /** One check after the other on each of `lanes` connections, until it is told to end. */
 function steadyLoad(address: string, lanes: number) {
   const state = { ended: false };
@@ -61,7 +64,7 @@ async function kindsIn(dir: string): Promise<readonly string[]> {
 }
 
 test('a worker that is killed under load takes nobody with it, comes back, and leaves logs that verify', async () => {
-  await using pdp = await startWorkers({ workers: 2 });
+  await using pdp = await startWorkers({ workers: 2, decision });
   const before = await pdp.readiness();
   expect(before).toMatchObject({ ready: true, problems: [], details: { workers: 2 } });
   const load = steadyLoad(pdp.grpc, 4);

@@ -36,10 +36,16 @@ function inFolder(name: string): string {
   return join(folder, name);
 }
 
+/** Writes a file in one step: a poll that comes between must not see half of it. */
+async function put(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.next`, text);
+  await rename(`${file}.next`, file);
+}
+
 async function write(leaf: Pick<Leaf, 'cert' | 'key'>, bundle = ca.bundle): Promise<void> {
-  await writeFile(inFolder('bundle.pem'), bundle);
-  await writeFile(inFolder('svid.pem'), leaf.cert);
-  await writeFile(inFolder('key.pem'), leaf.key);
+  await put(inFolder('bundle.pem'), bundle);
+  await put(inFolder('svid.pem'), leaf.cert);
+  await put(inFolder('key.pem'), leaf.key);
 }
 
 interface Watched {
@@ -120,10 +126,10 @@ describe('SVID files', () => {
     await write(old);
     const { source } = await open();
     const next = await ca.issue({ spiffeId: ID });
-    await writeFile(inFolder('svid.pem'), next.cert);
+    await put(inFolder('svid.pem'), next.cert);
     await logged('does not belong to the certificate');
     expect(source.state.svid?.certificateChain).toBe(old.cert);
-    await writeFile(inFolder('key.pem'), next.key);
+    await put(inFolder('key.pem'), next.key);
     await isTrue('the new pair is held', () => source.state.svid?.certificateChain === next.cert);
   });
 
@@ -138,11 +144,11 @@ describe('SVID files', () => {
     await write({ cert: leaf.cert, key: other.key });
     await isTrue('it is refused', () => source.health.problem?.includes('does not belong') === true);
     expect(source.health.refused).toBeGreaterThan(0);
-    await writeFile(inFolder('key.pem'), leaf.key);
+    await put(inFolder('key.pem'), leaf.key);
     await isTrue('it is taken', () => source.health.problem === undefined);
     const [bundle] = source.health.bundles;
     expect(bundle?.confirmedAt).toBeGreaterThan(Date.now() - 60_000);
-    await writeFile(inFolder('bundle.pem'), 'garbage');
+    await put(inFolder('bundle.pem'), 'garbage');
     await isTrue(
       'the bundle is refused',
       () => source.health.bundles[0]?.problem?.startsWith('the bundle') === true,
@@ -150,8 +156,8 @@ describe('SVID files', () => {
     const { confirmedAt } = source.health.bundles[0] ?? {};
     offset += HOUR;
     const next = await ca.issue({ spiffeId: ID });
-    await writeFile(inFolder('key.pem'), next.key);
-    await writeFile(inFolder('svid.pem'), next.cert);
+    await put(inFolder('key.pem'), next.key);
+    await put(inFolder('svid.pem'), next.cert);
     await isTrue('there was another look', () => source.state.svid?.certificateChain === next.cert);
     expect(source.health.bundles[0]?.confirmedAt).toBe(confirmedAt);
   });
@@ -166,7 +172,7 @@ describe('SVID files', () => {
       pairs.push(`${source.state.svid?.certificateChain}${source.state.svid?.privateKey}`),
     );
     for (const [index, leaf] of leaves.entries()) {
-      const files = [writeFile(inFolder('svid.pem'), leaf.cert), writeFile(inFolder('key.pem'), leaf.key)];
+      const files = [put(inFolder('svid.pem'), leaf.cert), put(inFolder('key.pem'), leaf.key)];
       await Promise.all(index % 2 === 0 ? files : files.reverse());
     }
     await isTrue('the last pair is held', () => source.state.svid?.certificateChain === last.cert);
@@ -198,10 +204,10 @@ describe('SVID files', () => {
 
   test.each([
     ['is removed', () => rm(inFolder('svid.pem')), 'does not exist'],
-    ['is emptied', () => writeFile(inFolder('svid.pem'), ''), 'no certificate in PEM'],
-    ['is cut off', () => writeFile(inFolder('svid.pem'), ca.bundle.slice(0, 99)), 'no certificate in PEM'],
-    ['is garbled', () => writeFile(inFolder('svid.pem'), ca.bundle.replace('MII', 'AAA')), 'cannot be read'],
-    ['has a garbled key', () => writeFile(inFolder('key.pem'), 'not a key'), 'private key cannot be read'],
+    ['is emptied', () => put(inFolder('svid.pem'), ''), 'no certificate in PEM'],
+    ['is cut off', () => put(inFolder('svid.pem'), ca.bundle.slice(0, 99)), 'no certificate in PEM'],
+    ['is garbled', () => put(inFolder('svid.pem'), ca.bundle.replace('MII', 'AAA')), 'cannot be read'],
+    ['has a garbled key', () => put(inFolder('key.pem'), 'not a key'), 'private key cannot be read'],
   ])('that are broken leave what was held: the SVID %s', async (_what, breakIt, words) => {
     await write(await ca.issue({ spiffeId: ID }));
     const { source, changes } = await open();
@@ -236,7 +242,7 @@ describe('SVID files', () => {
     await write(leaf);
     const { source } = await open();
     expect(source.state.svid).toBeUndefined();
-    await writeFile(inFolder('bundle.pem'), other.bundle);
+    await put(inFolder('bundle.pem'), other.bundle);
     await isTrue('the SVID is held', () => source.state.svid?.certificateChain === leaf.cert);
   });
 
@@ -280,7 +286,7 @@ describe('SVID files', () => {
     const leaf = await ca.issue({ spiffeId: ID });
     await write(leaf);
     await open();
-    await writeFile(inFolder('key.pem'), leaf.key.replace('BEGIN', 'BEGUN'));
+    await put(inFolder('key.pem'), leaf.key.replace('BEGIN', 'BEGUN'));
     await logged('private key cannot be read');
     for (const line of leaf.key.split('\n').filter((text) => text.length > 20 && !text.includes('-----')))
       expect(log.text()).not.toContain(line);
@@ -326,9 +332,9 @@ describe('SVID files', () => {
       throw new Error('not now');
     });
     source.onChange(() => (told += 1));
-    await writeFile(inFolder('bundle.pem'), `${ca.bundle}# again\n`);
+    await put(inFolder('bundle.pem'), `${ca.bundle}# again\n`);
     await isTrue('the other is told', () => told === 1);
-    await writeFile(inFolder('bundle.pem'), `${ca.bundle}# and again\n`);
+    await put(inFolder('bundle.pem'), `${ca.bundle}# and again\n`);
     await isTrue('the other is told again', () => told === 2);
   });
 
@@ -338,7 +344,7 @@ describe('SVID files', () => {
     let told = 0;
     const stop = source.onChange(() => (told += 1));
     stop();
-    await writeFile(inFolder('bundle.pem'), `${ca.bundle}# again\n`);
+    await put(inFolder('bundle.pem'), `${ca.bundle}# again\n`);
     await isTrue('others are told', () => changes() === 2);
     expect(told).toBe(0);
   });
@@ -349,7 +355,7 @@ describe('bundle files', () => {
     await using partner = await createTestCa('partner.example.org');
     await write(await ca.issue({ spiffeId: ID }));
     const keys = [{ kty: 'EC', use: 'x509-svid', x5c: [partner.der.toString('base64')] }];
-    await writeFile(inFolder('partner.example.org.json'), JSON.stringify({ keys }));
+    await put(inFolder('partner.example.org.json'), JSON.stringify({ keys }));
     const { source } = await open([DOMAIN, 'partner.example.org']);
     expect([...source.state.bundles.keys()]).toEqual([DOMAIN, 'partner.example.org']);
   });
@@ -357,10 +363,10 @@ describe('bundle files', () => {
   test('that change are taken, and the SVID and the other bundles stay the same objects', async () => {
     await using next = await createTestCa(DOMAIN);
     await write(await ca.issue({ spiffeId: ID }));
-    await writeFile(inFolder('b.example.json'), '{"keys":[]}');
+    await put(inFolder('b.example.json'), '{"keys":[]}');
     const { source, changes } = await open([DOMAIN, 'b.example']);
     const { svid, bundles } = source.state;
-    await writeFile(inFolder('bundle.pem'), ca.bundle + next.bundle);
+    await put(inFolder('bundle.pem'), ca.bundle + next.bundle);
     await isTrue('both CAs are held', () => source.state.bundles.get(DOMAIN)?.x509Authorities.length === 2);
     expect(source.state.svid).toBe(svid);
     expect(source.state.bundles.get('b.example')).toBe(bundles.get('b.example'));
@@ -371,9 +377,9 @@ describe('bundle files', () => {
     await write(await ca.issue({ spiffeId: ID }));
     const { source } = await open();
     const held = source.state;
-    await writeFile(inFolder('bundle.pem'), ca.bundle.slice(0, 200));
+    await put(inFolder('bundle.pem'), ca.bundle.slice(0, 200));
     await logged('trust bundle refused');
-    await writeFile(inFolder('key.pem'), 'not a key');
+    await put(inFolder('key.pem'), 'not a key');
     await logged('private key cannot be read');
     expect(source.state).toBe(held);
     expect(log.entries.filter(({ message }) => message.startsWith('trust bundle refused'))).toHaveLength(1);
@@ -381,7 +387,7 @@ describe('bundle files', () => {
 
   test('that become empty revoke the trust domain', async () => {
     await write(await ca.issue({ spiffeId: ID }));
-    await writeFile(inFolder('b.example.json'), '{"keys":[],"spiffe_sequence":1}');
+    await put(inFolder('b.example.json'), '{"keys":[],"spiffe_sequence":1}');
     const { source } = await open([DOMAIN, 'b.example']);
     expect(source.state.bundles.get('b.example')?.x509Authorities).toEqual([]);
   });
